@@ -63,8 +63,7 @@ def check_shape(array, expected, name):
 
     def fits(candidate):
         return len(candidate) == len(sizes) and all(
-            want is None or got == want
-            for got, want in zip(candidate, sizes.values(), strict=True)
+            want is None or got == want for got, want in zip(candidate, sizes.values(), strict=True)
         )
 
     if fits(core):

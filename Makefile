@@ -1,0 +1,53 @@
+# Every target sets up what it needs, on a machine that has only Python 3.11+ with venv, make and a compiler.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+export PYTHONUTF8 = 1
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint unit book lab notebooks bench proofs clean
+
+help:            ## this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
+
+install: $(READY)  ## the environment in .venv
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "v2mlib needs Python 3.11 or newer; $(PYTHON) is older: make PYTHON=python3.11 ..." >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[phantom,dev]'
+	@$(BIN)/python -m v2mlib.doctor --repair
+	@touch $@
+
+demo: $(READY)   ## the main job: build the phantom, train, evaluate, report (under 12 minutes on 2 cores)
+	$(BIN)/v2m demo $(ARGS)
+
+test: $(READY) lint unit book  ## everything that must hold
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/numpydoc lint $$(git ls-files 'v2mlib/*.py')
+
+unit: $(READY)
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
+
+book: $(READY)
+	$(BIN)/python -m pytest -n auto --maxprocesses 2 --dist loadfile --nbval-lax --nbval-cell-timeout 600 -p no:doctest -W default notebooks
+
+lab: $(READY)    ## JupyterLab on the notebooks
+	$(BIN)/jupyter lab --notebook-dir notebooks
+
+notebooks: $(READY)  ## run every notebook from a fresh kernel and store its outputs
+	$(BIN)/python tools/execute_notebooks.py
+
+bench: $(READY)  ## ours beside named peers, as ratios
+	$(BIN)/python tests/benchmarks/harness.py --json build/bench.json $(ARGS)
+
+proofs: $(READY) ## the long proofs; their results are committed
+	@for proof in tools/prove_*.py; do echo "== $$proof"; $(BIN)/python $$proof || exit 1; done
+
+clean:           ## remove what make made, except .venv
+	rm -rf build dist .pytest_cache .ruff_cache
