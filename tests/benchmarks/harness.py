@@ -1,8 +1,8 @@
 """Our code side by side with a named peer, in one run, as ratios.
 
 ``python tests/benchmarks/harness.py [--json FILE] [--only WORD] [--repeats N]`` runs ``rows()``
-of every ``bench_*.py`` beside this file. One thread each, calls interleaved (ours, peer, ours, peer, ...),
-so that a busy machine slows both alike. Nothing here passes or fails.
+of every ``bench_*.py`` beside this file. One thread each, calls interleaved (ours, peer, ours,
+peer, ...), so that a busy machine slows both alike. Nothing here passes or fails.
 """
 
 import argparse
