@@ -153,42 +153,34 @@ def _log_mel_array(samples, config):
     """Whole frames as strided views of the pre-emphasised clip, in chunks; then the tail."""
     win, hop, share = config.win_length, config.hop_length, config.pre_emphasis
     frames, whole = frame_count(samples.size, config)
-    window = np.hamming(win)
-    by_frame = config.sample_before != "true"
-    scaled = samples * np.float64(config.full_scale)
+    scaled = np.zeros(samples.size + 1)  # with the zero that tail_index refers to
+    np.multiply(samples, config.full_scale, out=scaled[:-1])
     energies = np.empty((frames, config.n_mels), dtype=np.float32)
     buffer = np.zeros((_CHUNK, config.n_fft))  # beyond win it stays zero
+    window = np.hamming(win)
 
     if whole:
         emphasised = scaled.copy()
         emphasised[1:] -= share * scaled[:-1]
         views = np.lib.stride_tricks.sliding_window_view(emphasised, win)[::hop]  # (frame, win)
-        first_samples = scaled[: (whole - 1) * hop + 1 : hop].copy()
-        first_samples[1:] -= share * scaled[win - 1 :: hop][: whole - 1]
+        first_samples = emphasised[: (whole - 1) * hop + 1 : hop].copy()
+        if config.sample_before != "true":
+            first_samples[1:] = scaled[hop : (whole - 1) * hop + 1 : hop]
+            first_samples[1:] -= share * scaled[win - 1 :: hop][: whole - 1]
         first_samples *= window[0]
         for start in range(0, whole, _CHUNK):
             stop = min(start + _CHUNK, whole)
             chunk = buffer[: stop - start]
             np.multiply(views[start:stop], window, out=chunk[:, :win])
-            if by_frame:
-                chunk[:, 0] = first_samples[start:stop]
+            chunk[:, 0] = first_samples[start:stop]
             _band_energies(chunk, config, energies[start:stop])
 
-    padded = np.append(scaled, 0.0)
-    tail = padded[tail_index(samples.size, config)]  # (tail frame, win)
-    before = np.empty_like(tail)
-    before[:, 1:] = tail[:, :-1]
-    if by_frame:
-        before[1:, 0] = tail[:-1, -1]
-        before[0, 0] = scaled[(whole - 1) * hop + win - 1] if whole else 0.0
-    else:
-        starts = np.arange(whole, frames) * hop
-        before[:, 0] = np.where(starts > 0, padded[starts - 1], 0.0)
+    tail = scaled[tail_index(samples.size, config)]  # (tail frame, 1 + win)
+    tail = (tail[:, 1:] - share * tail[:, :-1]) * window
     for start in range(0, len(tail), _CHUNK):
-        chunk = buffer[: len(tail[start : start + _CHUNK])]
-        rows = slice(start, start + len(chunk))
-        chunk[:, :win] = (tail[rows] - share * before[rows]) * window
-        _band_energies(chunk, config, energies[whole:][rows])
+        part = tail[start : start + _CHUNK]
+        buffer[: len(part), :win] = part
+        _band_energies(buffer[: len(part)], config, energies[whole + start :][: len(part)])
 
     np.maximum(energies, np.float32(config.floor), out=energies)
     return np.log(energies, out=energies)
@@ -196,11 +188,11 @@ def _log_mel_array(samples, config):
 
 def _band_energies(windowed, config, out):
     """Energy of windowed frames (frame, n_fft) in each mel band."""
-    filters, first, stop = used_filters(config)
-    spectrum = scipy.fft.rfft(windowed)[:, first:stop]
-    # Single precision from here on: sums of positive terms lose nothing to cancellation.
-    power = np.square(spectrum.real, dtype=np.float32, casting="same_kind")
-    power += np.square(spectrum.imag, dtype=np.float32, casting="same_kind")
+    _, filters, first, stop = used_filters(config)
+    # Single precision after the transform: sums of positive terms lose nothing to cancellation.
+    spectrum = scipy.fft.rfft(windowed)[:, first:stop].astype(np.complex64)
+    power = spectrum.real**2
+    power += spectrum.imag**2
     np.matmul(power, filters, out=out)
 
 

@@ -1,13 +1,20 @@
-"""The log-mel front end on tensors: batches, any device, gradients."""
+"""The log-mel front end on tensors: batches, clips of any lengths, any device, gradients.
 
+All clips are laid into one long signal, each padded so that it takes a whole number of hops.
+Frames are then a strided view of that signal, row by row in the right order, and clips of
+different lengths cost nothing extra. Only the few frames at each clip's end are built one by one.
+"""
+
+import numpy as np
 import torch
+from torch.nn.functional import pad
 
 from v2mlib.checks import InputError, ShapeError
 from v2mlib.voices.features import normalise_log_mel
 from v2mlib.voices.recipe import frame_count, tail_index, used_filters
 
-# Frames transformed at a time: about 160 MB of spectra, enough to fill a large GPU.
-_CHUNK = 8192
+# Frames transformed at a time: what fits a processor's cache; what fills a GPU (160 MB).
+_CHUNK, _CHUNK_ON_DEVICE = 64, 8192
 
 
 def log_mel_tensor(samples, normalise, config):
@@ -27,8 +34,11 @@ def log_mel_tensor(samples, normalise, config):
     Tensor, (..., frame, mel)
         On the same device, float32 (float64 for float64).
     """
-    _check(samples)
-    energies = _band_energies(_emphasised_frames(samples, config), config)
+    if not samples.ndim:
+        raise ShapeError("samples have shape (), expected (..., sample).")
+    clips = samples.reshape(-1, samples.shape[-1]).unbind()
+    frames = frame_count(samples.shape[-1], config)[0]
+    energies = _band_energies(clips, config).reshape(*samples.shape[:-1], frames, config.n_mels)
     return _finish(energies, samples.dtype, normalise, config)
 
 
@@ -50,25 +60,13 @@ def log_mel_tensors(clips, normalise, config):
         On the same device, float32 (float64 for float64).
     """
     for clip in clips:
-        _check(clip)
         if clip.ndim != 1:
             raise ShapeError(f"a clip has shape {tuple(clip.shape)}, expected (sample,).")
     counts = [frame_count(len(clip), config)[0] for clip in clips]
-    frames = torch.cat([_emphasised_frames(clip, config) for clip in clips])
-    parts = _band_energies(frames, config).split(counts)
     return [
         _finish(part, clip.dtype, normalise, config)
-        for part, clip in zip(parts, clips, strict=True)
+        for part, clip in zip(_band_energies(clips, config).split(counts), clips, strict=True)
     ]
-
-
-def _check(samples):
-    if samples.ndim < 1 or not samples.shape[-1]:
-        raise ShapeError(f"samples have shape {tuple(samples.shape)}, expected (..., sample).")
-    if not samples.is_floating_point():
-        raise InputError(
-            "samples", f"are of type {samples.dtype}", "give floating point in [-1, 1]"
-        )
 
 
 def _finish(energies, dtype, normalise, config):
@@ -77,37 +75,69 @@ def _finish(energies, dtype, normalise, config):
     return features.to(torch.float64 if dtype == torch.float64 else torch.float32)
 
 
-def _emphasised_frames(samples, config):
-    """Frames (..., frame, win_length), pre-emphasised, before the window."""
-    # Rounding in single precision reaches 1e-3 log units in quiet bands; MPS has no double.
-    precise = torch.float32 if samples.device.type == "mps" else torch.float64
-    scaled = samples.to(precise) * config.full_scale
-    n_samples, (frames, whole) = samples.shape[-1], frame_count(samples.shape[-1], config)
-    padded = torch.nn.functional.pad(scaled, (0, 1))
-    index = torch.from_numpy(tail_index(n_samples, config)).to(samples.device)
-    parts = [padded[..., index]]  # (..., tail frame, win)
-    if whole:
-        parts.insert(0, scaled.unfold(-1, config.win_length, config.hop_length))
-    raw = torch.cat(parts, dim=-2)  # (..., frame, win)
+def _band_energies(clips, config):
+    """Energy in each mel band, (frame of all clips, mel), in the clips' order."""
+    win, hop, share = config.win_length, config.hop_length, config.pre_emphasis
+    device = clips[0].device
+    # Double precision, see log_mel; it is also out of reach of autocast and of TF32. The MPS
+    # device has none.
+    kind = {"dtype": torch.float32 if device.type == "mps" else torch.float64, "device": device}
+    window = torch.hamming_window(win, periodic=False, **kind)
+    signal, tail_rows, tail_samples, firsts = _lay_out(clips, kind, config)
+
+    emphasised = signal - share * pad(signal[:-1], (1, 0))
+    views = emphasised.unfold(0, win, hop)  # (frame, win)
+    first_samples = signal[: len(views) * hop : hop]
     if config.sample_before == "true":
-        starts = torch.arange(frames, device=samples.device) * config.hop_length
-        before = torch.nn.functional.pad(scaled, (1, 0))[..., starts]
+        first_samples = emphasised[: len(views) * hop : hop]
     else:
-        before = torch.nn.functional.pad(raw[..., :-1, -1], (1, 0))
-    before = torch.cat([before[..., None], raw[..., :-1]], dim=-1)
-    return raw - config.pre_emphasis * before
+        last = pad(signal[win - 1 :: hop][: len(views) - 1], (1, 0))
+        fresh = torch.ones(len(views), **kind)
+        fresh[firsts] = 0.0  # every clip starts with fresh state
+        first_samples = first_samples - share * fresh * last
+    first_samples = first_samples * window[0]
+    tail = signal[tail_samples]  # (tail frame, 1 + win)
+    tail = (tail[:, 1:] - share * tail[:, :-1]) * window
 
-
-def _band_energies(frames, config):
-    """Energy in each mel band, (..., frame, mel)."""
-    filters, first, stop = used_filters(config)
-    filters = torch.from_numpy(filters).to(frames.device, frames.dtype)
-    window = torch.hamming_window(
-        config.win_length, periodic=False, dtype=frames.dtype, device=frames.device
-    )
-    flat = frames.reshape(-1, config.win_length)
+    filters, _, first, stop = used_filters(config)
+    filters = torch.tensor(filters, **kind)
+    size = _CHUNK if device.type == "cpu" else _CHUNK_ON_DEVICE
     parts = []
-    for chunk in flat.split(_CHUNK):
-        spectrum = torch.fft.rfft(chunk * window, config.n_fft)[:, first:stop]
+    for start in range(0, len(views), size):
+        chunk = views[start : start + size] * window
+        chunk[:, 0] = first_samples[start : start + size]
+        low, high = np.searchsorted(tail_rows, [start, start + size])
+        if high > low:
+            rows = torch.from_numpy(tail_rows[low:high] - start).to(device)
+            chunk = chunk.index_copy(0, rows, tail[low:high])
+        spectrum = torch.fft.rfft(chunk, config.n_fft)[:, first:stop]
         parts.append((spectrum.real.square() + spectrum.imag.square()) @ filters)
-    return torch.cat(parts).reshape(*frames.shape[:-1], config.n_mels)
+    return torch.cat(parts)
+
+
+def _lay_out(clips, kind, config):
+    """One signal of all clips, the rows of their tail frames and what these hold."""
+    for clip in clips:
+        if not clip.is_floating_point():
+            raise InputError(
+                "samples", f"are of type {clip.dtype}", "give floating point in [-1, 1]"
+            )
+        if not len(clip):
+            raise InputError("samples", "holds no samples", "give at least one")
+    hop, by_length = config.hop_length, {}
+    pieces, tail_rows, tail_samples, firsts, row = [], [], [], [], 0
+    for clip in clips:
+        n_samples = len(clip)
+        if n_samples not in by_length:
+            by_length[n_samples] = (*frame_count(n_samples, config), tail_index(n_samples, config))
+        frames, whole, index = by_length[n_samples]
+        # frames * hop > n_samples: there is a zero behind every clip, as tail_index expects.
+        pieces.append(pad(clip.to(**kind) * config.full_scale, (0, frames * hop - n_samples)))
+        tail_rows.append(np.arange(row + whole, row + frames))
+        tail_samples.append(index + row * hop)
+        firsts.append(row)
+        row += frames
+    pieces.append(torch.zeros(config.win_length - hop, **kind))
+    tail_samples = torch.from_numpy(np.concatenate(tail_samples)).to(kind["device"])
+    firsts = torch.tensor(firsts, device=kind["device"])
+    return torch.cat(pieces), np.concatenate(tail_rows), tail_samples, firsts

@@ -166,20 +166,40 @@ def tail_index(n_samples, config=RELEASED_LOG_MEL):
 
     Returns
     -------
-    ndarray of int64, (tail frame, win_length)
-        Sample numbers; ``n_samples`` stands for a zero.
+    ndarray of int64, (tail frame, 1 + win_length)
+        Sample numbers; ``n_samples`` stands for a zero. The first column is the sample that
+        pre-emphasis takes for the one before the frame.
+
+    Examples
+    --------
+    Of five samples, frames of four with a step of two: the second frame repeats its three
+    samples, the third its one.
+
+    >>> config = LogMelConfig(win_length=4, hop_length=2)
+    >>> tail_index(5, config)
+    array([[3, 2, 3, 4, 2],
+           [2, 4, 4, 4, 4]])
     """
+    win, hop = config.win_length, config.hop_length
     frames, whole = frame_count(n_samples, config)
-    starts = np.arange(whole, frames)[:, None] * config.hop_length
-    offsets, left = np.arange(config.win_length), n_samples - starts
+    starts = np.arange(whole, frames)[:, None] * hop
+    offsets, left = np.arange(win), n_samples - starts
+    index = np.empty((frames - whole, 1 + win), dtype=np.int64)
     if config.tail == "repeat":
-        return np.where(left > 0, starts + offsets % np.maximum(left, 1), n_samples)
-    return np.where(offsets < left, starts + offsets, n_samples)
+        index[:, 1:] = np.where(left > 0, starts + offsets % np.maximum(left, 1), n_samples)
+    else:
+        index[:, 1:] = np.where(offsets < left, starts + offsets, n_samples)
+    if config.sample_before == "true":
+        index[:, 0] = np.where(starts > 0, starts - 1, n_samples)[:, 0]
+    else:
+        index[0, 0] = (whole - 1) * hop + win - 1 if whole else n_samples
+        index[1:, 0] = index[:-1, -1]
+    return index
 
 
 @functools.lru_cache(maxsize=16)
 def used_filters(config):
-    """Filters without the bins that no filter touches, in single precision.
+    """Filters without the bins that no filter touches.
 
     Parameters
     ----------
@@ -188,15 +208,17 @@ def used_filters(config):
 
     Returns
     -------
-    filters : ndarray of float32, (bin, mel)
-        The rows from the first to the last bin in use.
+    filters : ndarray of float64, (bin, mel)
+        The rows from the first to the last bin in use. Read-only.
+    single : ndarray of float32, (bin, mel)
+        The same in single precision.
     first, stop : int
         The range of these bins.
     """
     filters = mel_filters(config)
     used = np.flatnonzero(filters.any(axis=1))
     first, stop = int(used[0]), int(used[-1]) + 1
-    return np.ascontiguousarray(filters[first:stop], dtype=np.float32), first, stop
+    return filters[first:stop], filters[first:stop].astype(np.float32), first, stop
 
 
 def _mel(hz):
