@@ -29,7 +29,7 @@ _ROOMS = (
     "widgets",
 )
 
-__all__ = [*sorted(_HOMES), *_ROOMS]  # noqa: PLE0604 (names resolve on first use)
+__all__ = [*sorted(_HOMES), *_ROOMS]
 
 
 def __getattr__(name):
