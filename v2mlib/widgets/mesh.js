@@ -1,0 +1,97 @@
+// A face as the browser keeps it: numbers in mm, packed small for the journey.
+
+/** Bytes from a widget buffer (DataView) or from base64 text, as a typed array. */
+function typed(source, Type) {
+  if (!source) return null;
+  if (typeof source === "string") {
+    const text = atob(source);
+    const bytes = new Uint8Array(text.length);
+    for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
+    return new Type(bytes.buffer);
+  }
+  // A copy, because a buffer out of a message need not be aligned.
+  return new Type(source.buffer.slice(source.byteOffset, source.byteOffset + source.byteLength));
+}
+
+/** A face: rest shape, triangles and, for a morphable model, its modes. */
+class Mesh {
+  constructor(payload) {
+    const packed = typed(payload.vertices, Uint16Array);
+    this.rest = new Float32Array(packed.length);
+    for (let i = 0; i < packed.length; i++) {
+      this.rest[i] = payload.offset[i % 3] + packed[i] * payload.step;
+    }
+    this.count = packed.length / 3;
+    this.triangles = typed(payload.triangles, this.count > 65535 ? Uint32Array : Uint16Array);
+    this.colours = typed(payload.colours, Uint8Array);
+    this.sky = typed(payload.sky, Uint8Array);
+    this.modes = typed(payload.modes, Int16Array);
+    this.modeSteps = payload.mode_steps || [];
+    this.regions = Object.fromEntries(
+      Object.entries(payload.regions || {}).map(([name, ids]) => [name, typed(ids, Uint32Array)]));
+    this.landmarks = payload.landmarks || [];
+    this.lines = payload.lines || {};
+    this.positions = this.rest.slice();
+    this.normals = new Float32Array(this.rest.length);
+    this.updateNormals();
+  }
+
+  /** rest + sum of coefficient * mode; zero coefficients cost nothing. */
+  pose(coefficients) {
+    const { positions, modes } = this;
+    positions.set(this.rest);
+    coefficients.forEach((coefficient, k) => {
+      const factor = coefficient * this.modeSteps[k];
+      if (!factor) return;
+      for (let i = 0, j = k * positions.length; i < positions.length; i++, j++) {
+        positions[i] += factor * modes[j];
+      }
+    });
+    this.updateNormals();
+  }
+
+  updateNormals() {
+    const { positions: p, normals: n, triangles: t } = this;
+    n.fill(0);
+    for (let k = 0; k < t.length; k += 3) {
+      const a = 3 * t[k], b = 3 * t[k + 1], c = 3 * t[k + 2];
+      const ux = p[b] - p[a], uy = p[b + 1] - p[a + 1], uz = p[b + 2] - p[a + 2];
+      const vx = p[c] - p[a], vy = p[c + 1] - p[a + 1], vz = p[c + 2] - p[a + 2];
+      const x = uy * vz - uz * vy, y = uz * vx - ux * vz, z = ux * vy - uy * vx;
+      n[a] += x; n[a + 1] += y; n[a + 2] += z;
+      n[b] += x; n[b + 1] += y; n[b + 2] += z;
+      n[c] += x; n[c + 1] += y; n[c + 2] += z;
+    }
+  }
+
+  /** Distance of every vertex from the rest shape, mm. */
+  displacement() {
+    const { positions: p, rest: r } = this;
+    return Float32Array.from({ length: this.count }, (_, v) =>
+      Math.hypot(p[3 * v] - r[3 * v], p[3 * v + 1] - r[3 * v + 1], p[3 * v + 2] - r[3 * v + 2]));
+  }
+
+  bounds() {
+    const low = [Infinity, Infinity, Infinity], high = [-Infinity, -Infinity, -Infinity];
+    this.rest.forEach((value, i) => {
+      low[i % 3] = Math.min(low[i % 3], value);
+      high[i % 3] = Math.max(high[i % 3], value);
+    });
+    return { low, high };
+  }
+
+  /** Each edge once, for the wireframe. */
+  edges() {
+    if (this.edgeList) return this.edgeList;
+    const seen = new Set();
+    const list = [];
+    for (let k = 0; k < this.triangles.length; k++) {
+      const a = this.triangles[k], b = this.triangles[k % 3 === 2 ? k - 2 : k + 1];
+      const key = Math.min(a, b) * this.count + Math.max(a, b);
+      if (!seen.has(key)) { seen.add(key); list.push(a, b); }
+    }
+    this.edgeList = new this.triangles.constructor(list);
+    return this.edgeList;
+  }
+}
+

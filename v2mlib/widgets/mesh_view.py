@@ -1,0 +1,368 @@
+"""The notebook widget: a face one can turn and, for a morphable model, shape with sliders."""
+
+import anywidget
+import ipywidgets
+import numpy as np
+import traitlets
+
+from v2mlib.checks import InputError, ShapeError
+from v2mlib.faces import rendering
+from v2mlib.widgets import bundle
+from v2mlib.widgets.colouring import scalar_map
+from v2mlib.widgets.packing import pack_colours, pack_modes, pack_triangles, pack_vertices
+from v2mlib.widgets.stills import beside, png_text, still
+
+
+class Coefficients(traitlets.List):
+    """A list of standardised coefficients; arrays are taken, a short list is filled with zeros."""
+
+    def validate(self, obj, value):
+        """Turn anything with numbers into a list of the model's length.
+
+        Parameters
+        ----------
+        obj : MeshView
+            The widget.
+        value : array_like
+            Coefficients, standard deviations.
+
+        Returns
+        -------
+        list of float
+            As many as the model has.
+
+        Raises
+        ------
+        ShapeError
+            If there are more than the model has, or more than one axis.
+        InputError
+            If a number is not finite.
+        """
+        numbers = np.asarray(_as_array(value), float)
+        size = obj._sizes[self.name]
+        if numbers.ndim != 1 or len(numbers) > size:
+            raise ShapeError(
+                f"{self.name} has shape {numbers.shape}, expected at most ({size},) for this face"
+            )
+        if not np.isfinite(numbers).all():
+            raise InputError(self.name, "holds a number that is not finite", "check its source")
+        return [*numbers.tolist(), *[0.0] * (size - len(numbers))]
+
+
+class MeshView(anywidget.AnyWidget):
+    """A face in the notebook: turn it, measure it, move its coefficients.
+
+    The modes of a morphable model travel to the browser once; its sliders act there, and the
+    traits here follow. Everything also works without a browser: set a trait, read `vertices`.
+    In a stored notebook the widget leaves a picture.
+
+    Parameters
+    ----------
+    face : MorphableModel, Face, trimesh.Trimesh or (vertices, triangles)
+        What to show. Vertices in mm; x to the subject's left, y up, z out of the face.
+    model : MorphableModel, optional
+        Where ``face`` is a mesh: lends landmarks, lines, regions and colours of its topology.
+    scalars : array_like (vertex,), "displacement" or ScalarMap, optional
+        Numbers that colour the face, as in `colour_by`.
+    **traits : dict
+        Any trait below.
+
+    Attributes
+    ----------
+    shape_coefficients, expression_coefficients : list of float
+        Standard deviations; empty for a face without modes.
+    selected_region : str
+        Name of the highlighted region, or empty.
+    lines : list of str
+        Names of the lines that are drawn with their lengths in mm.
+    show_landmarks, wireframe, tools, sliders : bool
+        What is shown.
+    camera : str
+        ``front``, ``three_quarter`` or ``profile``.
+    link : str
+        Views on one page with the same link turn together.
+    theme : str
+        ``auto``, ``light`` or ``dark``.
+    title : str
+        Above the picture.
+    height : int, pixels
+        Of the picture.
+
+    Raises
+    ------
+    ShapeError
+        If coefficients or scalars do not fit the face.
+    InputError
+        If a name is not known to the face, or the face is not understood.
+
+    Examples
+    --------
+    >>> corner = ([[0, 0, 0], [10, 0, 0], [0, 10, 0]], [[0, 1, 2]])
+    >>> MeshView(corner, title="corner").vertices.shape
+    (3, 3)
+    """
+
+    _esm = bundle.script("widget.js")
+    _css = bundle.style()
+
+    _mesh = traitlets.Dict().tag(sync=True)
+    _scalars = traitlets.Dict().tag(sync=True)
+    shape_coefficients = Coefficients().tag(sync=True)
+    expression_coefficients = Coefficients().tag(sync=True)
+    selected_region = traitlets.Unicode("").tag(sync=True)
+    lines = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    show_landmarks = traitlets.Bool(False).tag(sync=True)
+    wireframe = traitlets.Bool(False).tag(sync=True)
+    tools = traitlets.Bool(True).tag(sync=True)
+    sliders = traitlets.Bool(True).tag(sync=True)
+    camera = traitlets.Unicode("three_quarter").tag(sync=True)
+    link = traitlets.Unicode("").tag(sync=True)
+    theme = traitlets.Enum(["auto", "light", "dark"], "auto").tag(sync=True)
+    title = traitlets.Unicode("").tag(sync=True)
+    height = traitlets.Int(420).tag(sync=True)
+
+    def __init__(self, face, *, model=None, scalars=None, **traits):
+        morphable = face if hasattr(face, "decode") else None
+        self._model = morphable
+        self._anatomy = anatomy = morphable or model
+        self._rest, self._triangles = _vertices_and_triangles(face)
+        if anatomy is not None and len(anatomy.mean) != len(self._rest):
+            raise ShapeError(
+                f"the face has {len(self._rest)} vertices, the model {len(anatomy.mean)}: "
+                "they are of different topologies"
+            )
+        self._sizes = {
+            "shape_coefficients": morphable.n_shape if morphable else 0,
+            "expression_coefficients": morphable.n_expression if morphable else 0,
+        }
+        self._colours = _optional(anatomy, "colours")
+        self._sky = rendering.ambient_occlusion(self._rest, self._triangles)
+        self._map = None
+        unknown = set(traits) - set(self.trait_names())
+        if unknown:
+            known = "shape_coefficients, selected_region, lines, camera, title, ..."
+            raise InputError(
+                ", ".join(sorted(unknown)), "is not a trait of MeshView", f"use {known}"
+            )
+        for kind in self._sizes:
+            traits.setdefault(kind, [])
+        super().__init__(_mesh=self._packed(), **traits)
+        self.layout.flex = "1 1 240px"
+        self.layout.min_width = "0"
+        if scalars is not None:
+            self.colour_by(scalars)
+
+    @property
+    def vertices(self):
+        """The face as its coefficients make it, ndarray (vertex, xyz=3), mm."""
+        if self._model is None:
+            return self._rest
+        shape = self._model.mean.new_tensor(self.shape_coefficients)
+        expression = self._model.mean.new_tensor(self.expression_coefficients)
+        return _as_array(self._model.decode(shape, expression))
+
+    @property
+    def triangles(self):
+        """Vertex numbers of the triangles, ndarray (triangle, 3)."""
+        return self._triangles
+
+    def colour_by(self, scalars="displacement", **options):
+        """Colour the face by numbers, with a scale bar.
+
+        Parameters
+        ----------
+        scalars : array_like (vertex,), "displacement", ScalarMap or None
+            Numbers; or the distance from the face without any coefficient, which follows the
+            sliders; None gives the face its own colours back.
+        **options : dict
+            As for `v2mlib.widgets.colouring.scalar_map`: name, unit, limits, colour_map.
+
+        Returns
+        -------
+        MeshView
+            The same view.
+
+        Raises
+        ------
+        ShapeError
+            If there is not one number per vertex.
+        """
+        if scalars is None:
+            self._map, self._scalars = None, {}
+            return self
+        if isinstance(scalars, str):
+            if scalars != "displacement":
+                raise InputError(scalars, "is no map by name", 'use "displacement" or numbers')
+            options = {"name": "distance from the mean", "limits": (0, 8), **options}
+            self._map = scalar_map(None, **options)
+        elif hasattr(scalars, "stops"):
+            self._map = scalars
+        else:
+            self._map = scalar_map(_as_array(scalars), **options)
+        if self._map.values is not None and len(self._map.values) != len(self._rest):
+            raise ShapeError(
+                f"scalars are {len(self._map.values)} numbers for {len(self._rest)} vertices"
+            )
+        self._scalars = self._map.message()
+        return self
+
+    def picture(self, size=(420, 420)):
+        """Still picture of what the view shows.
+
+        Parameters
+        ----------
+        size : tuple of int, (height, width)
+            Pixels.
+
+        Returns
+        -------
+        PIL.Image.Image
+            With title, landmarks, lines and scale bar; sliders and buttons are left out.
+        """
+        vertices, numbers, colours = self.vertices, self._map, self._colours
+        if numbers is not None and numbers.values is None:
+            numbers = numbers._replace(values=np.linalg.norm(vertices - self._rest, axis=1))
+        if self.selected_region and numbers is None:
+            colours = np.array(colours if colours is not None else [rendering.SKIN] * len(vertices))
+            region = _as_array(self._anatomy.regions[self.selected_region])
+            colours[region] = 0.45 * colours[region] + 0.55 * np.array([0.0, 0.447, 0.698])
+        return still(
+            vertices,
+            self._triangles,
+            colours=colours,
+            scalars=numbers,
+            landmarks=_as_array(self._anatomy.landmarks) if self.show_landmarks else (),
+            lines={name: self._anatomy.lines[name] for name in self.lines},
+            camera=self.camera,
+            size=size,
+            title=self.title,
+            occlusion=self._sky,
+        )
+
+    def _packed(self):
+        packed = {
+            **pack_vertices(self._rest),
+            "triangles": pack_triangles(self._triangles, len(self._rest)),
+            "colours": pack_colours(self._colours),
+            "sky": pack_colours(self._sky),
+        }
+        anatomy, model = self._anatomy, self._model
+        if anatomy is not None:
+            packed["landmarks"] = _as_array(anatomy.landmarks).tolist()
+            packed["lines"] = {name: [int(i) for i in ends] for name, ends in anatomy.lines.items()}
+            packed["regions"] = {
+                name: _as_array(region).astype("<u4").tobytes()
+                for name, region in anatomy.regions.items()
+            }
+        if model is not None:
+            bases = [_as_array(model.shape_basis), _as_array(model.expression_basis)]
+            sds = [_as_array(model.shape_std), _as_array(model.expression_std)]
+            scaled = [basis * sd for basis, sd in zip(bases, sds, strict=True)]
+            packed |= pack_modes(np.concatenate(scaled, axis=-1))
+            packed["shape_names"] = [f"shape {k + 1}" for k in range(model.n_shape)]
+            packed["expression_names"] = _expression_names(model)
+        return packed
+
+    @traitlets.validate("selected_region")
+    def _known_region(self, proposal):
+        name, known = proposal["value"], list(_optional(self._anatomy, "regions") or {})
+        if name and name not in known:
+            raise InputError(name, "is not a region of this face", f"use one of {known}")
+        return name
+
+    @traitlets.validate("lines")
+    def _known_lines(self, proposal):
+        known = list(_optional(self._anatomy, "lines") or {})
+        for name in proposal["value"]:
+            if name not in known:
+                raise InputError(name, "is not a line of this face", f"use some of {known}")
+        return proposal["value"]
+
+    @traitlets.validate("camera")
+    def _known_camera(self, proposal):
+        if proposal["value"] not in rendering.CAMERAS:
+            known = ", ".join(rendering.CAMERAS)
+            raise InputError(proposal["value"], "is not a camera preset", f"use one of {known}")
+        return proposal["value"]
+
+    def _repr_mimebundle_(self, **kwargs):
+        return _with_picture(super()._repr_mimebundle_(**kwargs), self.picture())
+
+
+class SideBySide(ipywidgets.HBox):
+    """Views in a row that leave one picture in a stored notebook."""
+
+    def _repr_mimebundle_(self, **kwargs):
+        pictures = [view.picture(size=(300, 300)) for view in self.children]
+        return _with_picture(super()._repr_mimebundle_(**kwargs), beside(pictures))
+
+
+def side_by_side(views, *, link=None):
+    """Put several faces in a row; turning one turns all.
+
+    Parameters
+    ----------
+    views : sequence of MeshView
+        The faces.
+    link : str, optional
+        Name of their shared camera; a new one by default.
+
+    Returns
+    -------
+    SideBySide
+        A widget.
+
+    Raises
+    ------
+    InputError
+        If there is no view.
+    """
+    views = list(views)
+    if not views:
+        raise InputError("views", "is empty", "give MeshView objects")
+    for view in views:
+        view.link = link or views[0].link or f"row {views[0].model_id}"
+    row = SideBySide(views)
+    row.layout.flex_flow = "row wrap"
+    row.layout.grid_gap = "8px"
+    return row
+
+
+def _with_picture(bundled, image):
+    """Add the still picture to what ipywidgets displays, plain dict or (data, metadata)."""
+    data, *metadata = bundled if isinstance(bundled, tuple) else (bundled,)
+    data = {**data, "image/png": png_text(image), "text/plain": "a face (run the cell to turn it)"}
+    return (data, *metadata) if metadata else data
+
+
+def _as_array(values):
+    return values.detach().cpu().numpy() if hasattr(values, "detach") else np.asarray(values)
+
+
+def _optional(anatomy, name):
+    value = getattr(anatomy, name, None)
+    return value if value is None or isinstance(value, dict) else _as_array(value)
+
+
+def _expression_names(model):
+    names = (getattr(model, "extras", None) or {}).get("expression_names")
+    if names is None:
+        return [f"expression {k + 1}" for k in range(model.n_expression)]
+    return [str(name) for name in names]
+
+
+def _vertices_and_triangles(face):
+    if hasattr(face, "decode"):
+        pair = face.mean, face.triangles
+    elif hasattr(face, "triangles") and hasattr(face, "vertices"):
+        # A trimesh has both too, but its triangles are coordinates.
+        pair = face.vertices, getattr(face, "faces", face.triangles)
+    elif isinstance(face, (tuple, list)) and len(face) == 2:
+        pair = face
+    else:
+        raise InputError(
+            f"a {type(face).__name__}",
+            "is not a face",
+            "give a MorphableModel, a Face, a trimesh or (vertices, triangles)",
+        )
+    return np.asarray(_as_array(pair[0]), float), np.asarray(_as_array(pair[1]))

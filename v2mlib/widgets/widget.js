@@ -1,0 +1,99 @@
+// The notebook's side: an anywidget whose sliders act here and report to Python.
+
+/** One camera per link name, so that views of one group turn together without the kernel. */
+function linkedCamera(name) {
+  if (!name) return new Camera();
+  const key = Symbol.for("v2mlib.cameras.1");
+  globalThis[key] ??= new Map();
+  const cameras = globalThis[key];
+  const found = cameras.get(name);
+  if (found && found.views.size) return found;
+  cameras.set(name, new Camera());
+  return cameras.get(name);
+}
+
+function render({ model, el }) {
+  const payload = model.get("_mesh");
+  const mesh = new Mesh(payload);
+  const kinds = ["shape_coefficients", "expression_coefficients"];
+  let report = 0;
+  const groups = kinds.map((kind, index) => ({
+    kind,
+    name: index ? "Expression (sd)" : "Shape (sd)",
+    open: !index,
+    labels: payload[index ? "expression_names" : "shape_names"] || [],
+    values: model.get(kind),
+    onchange(k, number) {
+      const values = model.get(kind).slice();
+      values[k] = number;
+      model.set(kind, values);
+      // Python hears at most once per picture.
+      report ||= requestAnimationFrame(() => { report = 0; model.save_changes(); });
+    },
+  })).filter(({ values }) => model.get("sliders") && values.length);
+  const shown = panel(el, mesh, {
+    title: model.get("title"),
+    height: model.get("height"),
+    camera: linkedCamera(model.get("link")),
+    preset: model.get("camera"),
+    theme: model.get("theme"),
+    tools: model.get("tools"),
+    lines: model.get("lines"),
+    groups,
+    settings: {
+      wireframe: model.get("wireframe"),
+      landmarks: model.get("show_landmarks"),
+      lines: model.get("lines"),
+      region: model.get("selected_region"),
+      scalars: scalarMap(model),
+    },
+    onsetting(name, value) {
+      model.set({ landmarks: "show_landmarks", region: "selected_region" }[name] || name, value);
+      model.save_changes();
+    },
+    onreset() {
+      for (const kind of kinds) model.set(kind, model.get(kind).map(() => 0));
+      model.save_changes();
+    },
+  });
+  if (!shown.view) return shown.close;
+  const { view } = shown;
+  const pose = () => {
+    mesh.pose(kinds.flatMap((kind) => model.get(kind)));
+    shown.sliders.forEach(({ rows }, index) => {
+      rows.forEach((row, k) => row.set(model.get(groups[index].kind)[k]));
+    });
+    view.moved();
+  };
+  const setting = (trait, name, act = "redraw") => [`change:${trait}`, () => {
+    view.settings[name] = model.get(trait);
+    shown.show();
+    view[act]();
+  }];
+  const listeners = [
+    ...kinds.map((kind) => [`change:${kind}`, pose]),
+    setting("wireframe", "wireframe"),
+    setting("show_landmarks", "landmarks"),
+    setting("lines", "lines"),
+    setting("selected_region", "region", "recolour"),
+    ["change:_scalars", () => { view.settings.scalars = scalarMap(model); view.recolour(); }],
+    ["change:camera", () => shown.camera.look(model.get("camera"))],
+    ["change:theme", () => shown.setTheme(model.get("theme"))],
+  ];
+  for (const [name, act] of listeners) model.on(name, act);
+  pose();
+  return () => {
+    for (const [name, act] of listeners) model.off(name, act);
+    cancelAnimationFrame(report);
+    shown.close();
+  };
+}
+
+/** The numbers that colour the face, or null for its own colours. */
+function scalarMap(model) {
+  const map = model.get("_scalars");
+  if (!map.stops) return null;
+  return { ...map, values: typed(map.values, Float32Array) };
+}
+
+export default { render };
