@@ -358,6 +358,33 @@ class MorphableModel:
         }
         return dataclasses.replace(self, **cut, extras=extras)
 
+    def line_names(self, definition="corrected"):
+        """Names of the lines this face has.
+
+        Parameters
+        ----------
+        definition : {"corrected", "published", "published_substitute"}
+            Which vertex pairs.
+
+        Returns
+        -------
+        tuple of str
+            In the order of the model.
+
+        Raises
+        ------
+        InputError
+            If the definition is unknown.
+        """
+        return tuple(self._pairs(definition))
+
+    def _pairs(self, definition):
+        if definition not in DEFINITIONS:
+            choices = ", ".join(DEFINITIONS)
+            raise InputError(f"definition {definition!r}", "is unknown", f"choose from {choices}")
+        pairs = getattr(self, DEFINITIONS[definition])
+        return {**self.published_lines, **pairs} if definition == "published_substitute" else pairs
+
     def line(self, name, definition="corrected"):
         """Vertex pair of a measured line.
 
@@ -379,12 +406,7 @@ class MorphableModel:
         InputError
             If this face has no such line, saying why and what to do.
         """
-        if definition not in DEFINITIONS:
-            choices = ", ".join(DEFINITIONS)
-            raise InputError(f"definition {definition!r}", "is unknown", f"choose from {choices}")
-        pairs = getattr(self, DEFINITIONS[definition])
-        if definition == "published_substitute":
-            pairs = {**self.published_lines, **pairs}
+        pairs = self._pairs(definition)
         if name in pairs:
             return pairs[name]
         where = f"face model {self.name!r} (topology {self.topology!r})"
