@@ -1,0 +1,157 @@
+"""Errors of predicted faces, one row per identity, method and measure."""
+
+import numpy as np
+import pandas as pd
+import torch
+
+from v2mlib.checks import InputError, ShapeError
+from v2mlib.metrics.ratios import RATIO_LINES, absolute_ratio_error, line_jacobian
+
+ARE_MEASURES = (*RATIO_LINES, "mean")
+PUBLISHED = "published_"
+LINKED = "linked_squared_error"
+_CHUNK = 128  # faces decoded at a time
+
+
+def linked_directions(model):
+    """Directions of coefficient space in which the four corrected ratios change.
+
+    Parameters
+    ----------
+    model : MorphableModel
+        The face model.
+
+    Returns
+    -------
+    ndarray, (shape, direction=4)
+        Orthonormal columns that span the gradients of the ratios at the mean face.
+    """
+    gradients = line_jacobian(model, ratio=True).double().numpy()
+    return np.linalg.svd(gradients, full_matrices=False)[2].T
+
+
+def coefficient_errors(predicted, reference, model):
+    """Every measure of predicted shape coefficients against the true ones.
+
+    Parameters
+    ----------
+    predicted, reference : array_like, (face, shape), standard deviations
+        Shape coefficients, row by row.
+    model : MorphableModel
+        What they are coefficients of.
+
+    Returns
+    -------
+    DataFrame
+        A row per face. Columns: the absolute ratio errors ``ear``, ``forehead``, ``midline``,
+        ``cheek`` and their ``mean`` (corrected lines), the same after ``published_`` (where the
+        face model has the published lines), and ``linked_squared_error``, the squared distance
+        within `linked_directions`.
+
+    Raises
+    ------
+    ShapeError
+        If the two differ in shape.
+    """
+    predicted, reference = (np.asarray(c, dtype=float) for c in (predicted, reference))
+    if predicted.shape != reference.shape or predicted.ndim != 2:
+        raise ShapeError(
+            f"predicted has shape {predicted.shape}, reference {reference.shape}, "
+            "expected the same (face, shape)"
+        )
+    definitions = {"": "corrected"}
+    if all(line in model.published_lines for line in RATIO_LINES):
+        definitions[PUBLISHED] = "published"
+    parts = []
+    for start in range(0, len(predicted), _CHUNK):
+        faces = [
+            model.decode(torch.tensor(c[start : start + _CHUNK], dtype=torch.float32))
+            for c in (predicted, reference)
+        ]
+        columns = {}
+        for prefix, definition in definitions.items():
+            found = absolute_ratio_error(*faces, model, definition)
+            columns |= {prefix + line: found[line].numpy() for line in ARE_MEASURES}
+        parts.append(pd.DataFrame(columns))
+    table = pd.concat(parts, ignore_index=True).astype(float)
+    table[LINKED] = (((predicted - reference) @ linked_directions(model)) ** 2).sum(axis=1)
+    return table
+
+
+def score_methods(world, predictions, *, model=None, split="test"):
+    """Errors of several methods on the identities of a world.
+
+    Parameters
+    ----------
+    world : World
+        The data set, with its true coefficients.
+    predictions : mapping of str to array_like or DataFrame
+        Shape coefficients by method. An array ``(identity, shape)`` has a row per identity of
+        the split, in the order of ``world.identities``. A DataFrame has identities as its
+        index, and several rows for an identity are its utterances.
+    model : MorphableModel, optional
+        The face model; the world's by default.
+    split : str
+        Which identities.
+
+    Returns
+    -------
+    DataFrame
+        ``identity``, ``sex``, ``method``, ``measure`` (the columns of `coefficient_errors`),
+        ``error`` (of the coefficients averaged over the identity's utterances: the headline)
+        and ``error_per_utterance`` (the mean of the utterances' errors, as the paper has it).
+
+    Raises
+    ------
+    InputError
+        If an identity of the split has no prediction.
+    ShapeError
+        If an array does not have a row for each identity.
+    """
+    if model is None:
+        from v2mlib.faces import load_face_model
+
+        model = load_face_model(world.face_model)
+    chosen = (world.identities["split"] == split).to_numpy()
+    identities = world.identities.loc[chosen, ["identity", "sex"]].reset_index(drop=True)
+    reference = np.asarray(world.reference_coefficients, dtype=float)[chosen]
+    tables = []
+    for method, coefficients in predictions.items():
+        rows, position = _aligned(coefficients, identities["identity"], method)
+        averaged = pd.DataFrame(rows).groupby(position).mean().to_numpy()
+        headline = coefficient_errors(averaged, reference, model)
+        per_utterance = headline
+        if len(rows) > len(averaged):
+            each = coefficient_errors(rows, reference[position], model)
+            per_utterance = each.groupby(position).mean()
+        for measure in headline:
+            tables.append(
+                identities.assign(
+                    method=method,
+                    measure=measure,
+                    error=headline[measure].to_numpy(),
+                    error_per_utterance=per_utterance[measure].to_numpy(),
+                )
+            )
+    return pd.concat(tables, ignore_index=True)
+
+
+def _aligned(coefficients, identities, method):
+    """Rows of coefficients of the wanted identities, and whose each is."""
+    if not isinstance(coefficients, pd.DataFrame):
+        rows = np.asarray(coefficients, dtype=float)
+        if rows.ndim != 2 or len(rows) != len(identities):
+            raise ShapeError(
+                f"coefficients of {method} have shape {rows.shape}, "
+                f"expected (identity={len(identities)}, shape)"
+            )
+        return rows, np.arange(len(rows))
+    position = pd.Index(identities).get_indexer(coefficients.index)
+    absent = len(identities) - len(np.unique(position[position >= 0]))
+    if absent:
+        raise InputError(
+            f"coefficients of {method}",
+            f"lack {absent} of {len(identities)} identities",
+            "predict at least one utterance of each",
+        )
+    return coefficients.to_numpy(dtype=float)[position >= 0], position[position >= 0]
