@@ -18,9 +18,9 @@ def log_mel(samples, sample_rate=16_000, normalise=True, config=RELEASED_LOG_MEL
     points, triangular mel filters, ``log(max(energy, floor))``, and for ``normalise`` zero mean
     and unit standard deviation of each band over the clip.
 
-    The spectra are computed in double precision: bands far below the loudest of their frame (a
-    recording that was once MP3) would otherwise drown in the transform's rounding, with errors
-    of 1e-3 and more in the logarithm. Every clip starts with fresh state. The released code
+    The spectra are computed in double precision: bands far below the loudest of their frame
+    would otherwise drown in the transform's rounding, with errors above 1e-3 in the logarithm on
+    real recordings. Every clip starts with fresh state. The released code
     keeps one filter object for all files, so that there the first sample of a clip is filtered
     with the last sample of whatever clip came before; this is not imitated.
 
@@ -28,7 +28,8 @@ def log_mel(samples, sample_rate=16_000, normalise=True, config=RELEASED_LOG_MEL
     ----------
     samples : ndarray or Tensor, (sample,), or a list of them, in [-1, 1]
         One clip; several clips of any lengths as a list. A Tensor may have batch axes before
-        (..., sample); it is worked on where it lives and gradients flow through it.
+        (..., sample); it is worked on where it lives and gradients flow through it. The values
+        of tensors are not checked, which would make a GPU wait.
     sample_rate : int, Hz
         Rate of the samples; must be the configured one.
     normalise : bool

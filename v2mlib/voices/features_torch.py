@@ -36,6 +36,8 @@ def log_mel_tensor(samples, normalise, config):
     """
     if not samples.ndim:
         raise ShapeError("samples have shape (), expected (..., sample).")
+    if not samples.numel():
+        raise InputError("samples", "hold no samples", "give at least one")
     clips = samples.reshape(-1, samples.shape[-1]).unbind()
     frames = frame_count(samples.shape[-1], config)[0]
     energies = _band_energies(clips, config).reshape(*samples.shape[:-1], frames, config.n_mels)
@@ -123,7 +125,7 @@ def _lay_out(clips, kind, config):
                 "samples", f"are of type {clip.dtype}", "give floating point in [-1, 1]"
             )
         if not len(clip):
-            raise InputError("samples", "holds no samples", "give at least one")
+            raise InputError("samples", "hold no samples", "give at least one")
     hop, by_length = config.hop_length, {}
     pieces, tail_rows, tail_samples, firsts, row = [], [], [], [], 0
     for clip in clips:

@@ -179,7 +179,6 @@ def _check_values(samples, name):
             f"reaches {peak:.4g} where full scale is 1",
             "divide samples on the 16-bit scale by 32768, or export it as 16-bit audio",
         )
-    return peak
 
 
 def _check_container(path):
@@ -217,11 +216,22 @@ def _check_container(path):
         )
 
 
+class _Straight(soundfile.SoundFile):
+    """A sound file that is read straight through.
+
+    After each block the library seeks to where it is, which fails in a FLAC file that does not
+    tell its length (written to a pipe).
+    """
+
+    def seekable(self):
+        return False
+
+
 def _decode(path):
     """Decode to mono in blocks. Returns samples, rate and the number of clipped samples."""
-    blocks, peak, clipped, promised = [], 0.0, 0, None
+    blocks, spread, clipped, promised = [], 0.0, 0, None
     try:
-        with soundfile.SoundFile(path) as sound:
+        with _Straight(path) as sound:
             rate, promised = sound.samplerate, sound.frames
             if rate < _SLOWEST:
                 raise InputError(
@@ -231,9 +241,11 @@ def _decode(path):
                 block = sound.read(_BLOCK, dtype="float32", always_2d=True)  # (sample, channel)
                 if not len(block):
                     break
-                peak = max(peak, _check_values(block, path))
+                _check_values(block, path)
                 clipped += _count_clipped(block)
-                blocks.append(block[:, 0] if block.shape[1] == 1 else block.mean(axis=1))
+                if sound.channels > 1:
+                    spread = max(spread, np.ptp(block, axis=0).max())
+                blocks.append(block[:, 0] if sound.channels == 1 else block.mean(axis=1))
     except (soundfile.LibsndfileError, TypeError) as error:
         if promised is not None:  # the header was sound, what follows is not
             raise InputError(
@@ -256,7 +268,7 @@ def _decode(path):
     if not len(mono):
         raise InputError(path, "holds no samples", "record or download it again")
     if np.ptp(mono) <= 2 * _STEP:
-        cancelled = " once its channels are averaged" if peak > 2 * _STEP else ""
+        cancelled = " once its channels are averaged" if spread > 2 * _STEP else ""
         raise InputError(path, f"is silent{cancelled}", "check the microphone, or pick one channel")
     return mono, rate, clipped
 
