@@ -73,25 +73,46 @@ def png_bytes(figure, **options):
 
 
 def in_notebooks():
-    """Let plotly figures leave a still picture beside the live one in notebooks.
+    """Keep plotly figures in notebooks small.
 
-    Hosted viewers show the picture, JupyterLab the live figure. Without this, plotly's default
-    renderer writes its whole library (4 MB) into the notebook.
+    Plotly's own default writes its whole library (4 MB) into the notebook; JupyterLab and VS
+    Code bring it themselves.
+    """
+    import plotly.io as pio
+
+    pio.renderers.default = "plotly_mimetype"
+
+
+def picture_of_output(spec):
+    """Draw the plotly output of a stored notebook, for viewers without plotly.
+
+    Parameters
+    ----------
+    spec : dict
+        What stands under ``application/vnd.plotly.v1+json``.
+
+    Returns
+    -------
+    str
+        Base64 of a PNG, for ``image/png``.
     """
     import plotly.graph_objects as go
-    import plotly.io as pio
-    from plotly.io.base_renderers import MimetypeRenderer
 
-    class WithPicture(MimetypeRenderer):
-        def to_mimebundle(self, fig_dict):
-            picture = png_bytes(go.Figure(fig_dict, skip_invalid=True))
-            return {
-                "application/vnd.plotly.v1+json": fig_dict,
-                "image/png": base64.b64encode(picture).decode(),
-            }
+    parts = {name: _unpacked(spec[name]) for name in ("data", "layout")}
+    return base64.b64encode(png_bytes(go.Figure(parts))).decode()
 
-    pio.renderers["v2m"] = WithPicture()
-    pio.renderers.default = "v2m"
+
+def _unpacked(spec):
+    """Arrays that plotly has packed for the browser, as arrays again."""
+    if isinstance(spec, dict) and "bdata" in spec:
+        array = np.frombuffer(base64.b64decode(spec["bdata"]), spec["dtype"])
+        shape = spec.get("shape")
+        return array.reshape([int(n) for n in str(shape).split(",")]) if shape else array
+    if isinstance(spec, dict):
+        return {name: _unpacked(value) for name, value in spec.items()}
+    if isinstance(spec, (list, tuple)):
+        return [_unpacked(value) for value in spec]
+    return spec
 
 
 def _bars(axes, figure, trace, place):

@@ -65,11 +65,11 @@ function annotate(paper, view, frame) {
       paper.lineTo(b.x, b.y);
       paper.stroke();
     }
-    const upper = a.y < b.y ? a : b;
+    const lower = a.y > b.y ? a : b;
     const middle = { x: (a.x + b.x) / 2, y: (a.y + b.y) / 2 };
     const steep = Math.abs(a.y - b.y) > Math.abs(a.x - b.x);
     const label = `${name.replaceAll("_", " ")} ${lineLength(mesh, mesh.lines[name]).toFixed(1)} mm`;
-    if (steep) text(label, upper.x + 8 * ratio, upper.y + 8 * ratio);
+    if (steep) text(label, lower.x + 8 * ratio, lower.y + 10 * ratio);
     else text(label, middle.x, middle.y - 10 * ratio, "center");
   });
   if (settings.scalars) colourBar(paper, settings.scalars, frame, text);

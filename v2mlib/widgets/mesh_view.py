@@ -9,8 +9,14 @@ from v2mlib.checks import InputError, ShapeError
 from v2mlib.faces import rendering
 from v2mlib.widgets import bundle
 from v2mlib.widgets.colouring import scalar_map
-from v2mlib.widgets.packing import pack_colours, pack_modes, pack_triangles, pack_vertices
-from v2mlib.widgets.stills import beside, png_text, still
+from v2mlib.widgets.packing import (
+    pack_colours,
+    pack_modes,
+    pack_triangles,
+    pack_vertices,
+    split_buffers,
+)
+from v2mlib.widgets.stills import beside, data_address, png_text, still
 
 
 class Coefficients(traitlets.List):
@@ -105,7 +111,7 @@ class MeshView(anywidget.AnyWidget):
     _esm = bundle.script("widget.js")
     _css = bundle.style()
 
-    _mesh = traitlets.Dict().tag(sync=True)
+    _still = traitlets.Unicode("").tag(sync=True)
     _scalars = traitlets.Dict().tag(sync=True)
     shape_coefficients = Coefficients().tag(sync=True)
     expression_coefficients = Coefficients().tag(sync=True)
@@ -146,7 +152,8 @@ class MeshView(anywidget.AnyWidget):
             )
         for kind in self._sizes:
             traits.setdefault(kind, [])
-        super().__init__(_mesh=self._packed(), **traits)
+        super().__init__(**traits)
+        self.on_msg(self._answer)
         self.layout.flex = "1 1 240px"
         self.layout.min_width = "0"
         if scalars is not None:
@@ -231,13 +238,33 @@ class MeshView(anywidget.AnyWidget):
             self._triangles,
             colours=colours,
             scalars=numbers,
-            landmarks=_as_array(self._anatomy.landmarks) if self.show_landmarks else (),
+            landmarks=self._landmarks() if self.show_landmarks else (),
             lines={name: self._anatomy.lines[name] for name in self.lines},
             camera=self.camera,
             size=size,
             title=self.title,
             occlusion=self._sky,
         )
+
+    def _landmarks(self):
+        known = _as_array(self._anatomy.landmarks)
+        return known[known >= 0]  # a topology may lack some
+
+    def _answer(self, _widget, content, _buffers):
+        if content.get("kind") == "want mesh":
+            self._send_mesh()
+
+    def _send_mesh(self):
+        # A message and not a trait: traits end up in the notebook file, megabytes of them.
+        mesh, buffers = split_buffers(self._packed())
+        self.send({"kind": "mesh", "mesh": mesh}, buffers)
+
+    def _prepare(self, size):
+        """Picture for the notebook file, and the face on its way before it is displayed."""
+        image = self.picture(size)
+        self._still = data_address(image)
+        self._send_mesh()
+        return image
 
     def _packed(self):
         packed = {
@@ -248,7 +275,7 @@ class MeshView(anywidget.AnyWidget):
         }
         anatomy, model = self._anatomy, self._model
         if anatomy is not None:
-            packed["landmarks"] = _as_array(anatomy.landmarks).tolist()
+            packed["landmarks"] = self._landmarks().tolist()
             packed["lines"] = {name: [int(i) for i in ends] for name, ends in anatomy.lines.items()}
             packed["regions"] = {
                 name: _as_array(region).astype("<u4").tobytes()
@@ -286,14 +313,15 @@ class MeshView(anywidget.AnyWidget):
         return proposal["value"]
 
     def _repr_mimebundle_(self, **kwargs):
-        return _with_picture(super()._repr_mimebundle_(**kwargs), self.picture())
+        image = self._prepare((420, 420))
+        return _with_picture(super()._repr_mimebundle_(**kwargs), image)
 
 
 class SideBySide(ipywidgets.HBox):
     """Views in a row that leave one picture in a stored notebook."""
 
     def _repr_mimebundle_(self, **kwargs):
-        pictures = [view.picture(size=(300, 300)) for view in self.children]
+        pictures = [view._prepare((300, 300)) for view in self.children]
         return _with_picture(super()._repr_mimebundle_(**kwargs), beside(pictures))
 
 
@@ -345,10 +373,12 @@ def _optional(anatomy, name):
 
 
 def _expression_names(model):
-    names = (getattr(model, "extras", None) or {}).get("expression_names")
-    if names is None:
-        return [f"expression {k + 1}" for k in range(model.n_expression)]
-    return [str(name) for name in names]
+    if model.name == "phantom":
+        from v2mlib.faces.phantom.expressions import EXPRESSIONS
+
+        if len(EXPRESSIONS) == model.n_expression:
+            return [name.replace("_", " ") for name in EXPRESSIONS]
+    return [f"expression {k + 1}" for k in range(model.n_expression)]
 
 
 def _vertices_and_triangles(face):

@@ -161,3 +161,38 @@ def as_text(payload):
     if isinstance(payload, (list, tuple)):
         return [as_text(value) for value in payload]
     return payload
+
+
+def split_buffers(payload):
+    """Take the bytes out of a payload, for a message with binary attachments.
+
+    Parameters
+    ----------
+    payload : dict
+        Nested dicts, lists, bytes and numbers.
+
+    Returns
+    -------
+    content : dict
+        With ``{"buffer": number}`` where bytes were.
+    buffers : list of bytes
+        In that order.
+
+    Examples
+    --------
+    >>> split_buffers({"a": b"abc", "b": [1, b""]})
+    ({'a': {'buffer': 0}, 'b': [1, {'buffer': 1}]}, [b'abc', b''])
+    """
+    buffers = []
+
+    def walk(value):
+        if isinstance(value, bytes):
+            buffers.append(value)
+            return {"buffer": len(buffers) - 1}
+        if isinstance(value, dict):
+            return {name: walk(part) for name, part in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [walk(part) for part in value]
+        return value
+
+    return walk(payload), buffers

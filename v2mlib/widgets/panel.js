@@ -95,11 +95,13 @@ function panel(root, mesh, options) {
     if (toggles.region) toggles.region.value = view.settings.region;
   };
   if (options.tools !== false) stage.append(toolbar());
+  const tall = ((options.height || 420) + 40) / Math.max(options.groups?.length, 1) - 36;
   const sliders = (options.groups || []).map((group) => {
     const rows = group.values.map((value, k) => slider(group.labels[k], value, (number) => group.onchange(k, number)));
-    return { box: make("details", { open: group.open }, make("summary", {}, group.name), ...rows), rows };
+    const list = make("div", { class: "v2m-list", style: `max-height:${tall}px` }, ...rows);
+    return { box: make("details", { open: true }, make("summary", {}, group.name), list), rows };
   });
-  if (sliders.length) body.append(make("div", { class: "v2m-sliders", style: `max-height:${(options.height || 420) + 40}px` }, ...sliders.map(({ box }) => box)));
+  if (sliders.length) body.append(make("div", { class: "v2m-sliders" }, ...sliders.map(({ box }) => box)));
 
   function toolbar() {
     const bar = make("div", { class: "v2m-tools", role: "toolbar", "aria-label": "View" },

@@ -105,15 +105,18 @@ def png_text(image):
     Parameters
     ----------
     image : PIL.Image.Image
-        Reduced to 256 colours, which halves the file and cannot be seen on a shaded face.
+        Dithered to 256 colours, which halves the file and cannot be seen on a shaded face.
 
     Returns
     -------
     str
         Base64.
     """
+    image = image.convert("RGB")
+    # Pillow dithers only towards a palette that it is given.
+    palette = image.quantize(256)
     stream = io.BytesIO()
-    image.convert("RGB").quantize(256, dither=Image.Dither.FLOYDSTEINBERG).save(
+    image.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG).save(
         stream, "png", optimize=True
     )
     return base64.b64encode(stream.getvalue()).decode()
@@ -164,8 +167,8 @@ def _mark_lines(paper, vertices, lines, camera, size):
         length = float(np.linalg.norm(pair[0] - pair[1]))
         label = f"{name.replace('_', ' ')} {length:.1f} mm"
         if abs(ay - by) > abs(ax - bx):
-            top = (ax, ay) if ay < by else (bx, by)
-            _write(paper, (top[0] + 8, top[1] + 4), label)
+            low = (ax, ay) if ay > by else (bx, by)
+            _write(paper, (low[0] + 8, low[1] + 4), label)
         else:
             _write(paper, ((ax + bx) / 2, (ay + by) / 2 - 6), label, anchor="mb")
 

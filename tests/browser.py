@@ -1,0 +1,113 @@
+"""A real JupyterLab in a headless Chromium, for the tests that look at pixels."""
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+
+import pytest
+
+_FLAGS = [
+    "--no-sandbox",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+def chromium_path():
+    """Chromium on this machine, or a skip that says why."""
+    pytest.importorskip("playwright", reason="playwright is not installed (pip install playwright)")
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        if found := os.environ.get("V2M_CHROMIUM") or shutil.which(name):
+            return found
+    pytest.skip("no Chromium here: install the system's chromium package or set V2M_CHROMIUM")
+
+
+@contextlib.contextmanager
+def browser_page(size=(1280, 1000)):
+    """A page of a headless browser with software WebGL; `page.complaints` gathers errors."""
+    path = chromium_path()
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=_FLAGS)
+        try:
+            page = browser.new_page(viewport={"width": size[0], "height": size[1]})
+            page.complaints = []
+            page.on(
+                "console",
+                lambda message: message.type == "error" and page.complaints.append(message.text),
+            )
+            page.on("pageerror", lambda error: page.complaints.append(str(error)))
+            yield page
+        finally:
+            browser.close()
+
+
+@contextlib.contextmanager
+def jupyter_lab(folder, state):
+    """Address of a JupyterLab that serves a folder; its settings live in `state`."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = os.environ | {
+        "JUPYTER_CONFIG_DIR": f"{state}/config",
+        "JUPYTER_DATA_DIR": f"{state}/data",
+        "JUPYTER_RUNTIME_DIR": f"{state}/runtime",
+        "JUPYTERLAB_SETTINGS_DIR": f"{state}/settings",
+        "JUPYTERLAB_WORKSPACES_DIR": f"{state}/workspaces",
+        "IPYTHONDIR": f"{state}/ipython",
+        "OMP_NUM_THREADS": "2",
+    }
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", f"--port={port}",
+               "--ServerApp.port_retries=0", "--IdentityProvider.token=", "--ServerApp.password=",
+               f"--ServerApp.root_dir={folder}", "--allow-root"]  # fmt: skip
+    with open(f"{state}/lab.log", "w") as log:
+        server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        try:
+            address = f"http://127.0.0.1:{port}"
+            _wait_for(f"{address}/api", server, log.name)
+            yield address
+        finally:
+            server.terminate()
+            server.wait(timeout=20)
+
+
+def _wait_for(address, server, log):
+    for _ in range(150):
+        if server.poll() is not None:
+            break
+        with contextlib.suppress(urllib.error.URLError, ConnectionError):
+            urllib.request.urlopen(address, timeout=5).close()
+            return
+        time.sleep(0.2)
+    with open(log) as stream:
+        raise RuntimeError(f"JupyterLab does not answer:\n{stream.read()[-2000:]}")
+
+
+def open_notebook(page, address, name):
+    """Open a stored notebook in JupyterLab and wait until its cells are there."""
+    page.goto(f"{address}/doc/tree/{name}")
+    page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
+
+
+def run_all(page, *, timeout_s=120):
+    """Run every cell and wait until the kernel is idle again."""
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    page.wait_for_function(
+        """() => {
+          const prompts = [...document.querySelectorAll(
+            ".jp-Notebook .jp-CodeCell .jp-InputPrompt")].map((node) => node.textContent);
+          return prompts.length && prompts.every((text) => /\\[\\d+\\]/.test(text));
+        }""",
+        timeout=timeout_s * 1000,
+    )
