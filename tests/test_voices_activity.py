@@ -17,7 +17,8 @@ def scripted_detector(monkeypatch, script):
         def __init__(self, aggressiveness):
             assert aggressiveness == 2
 
-        def is_speech(self, frame, sample_rate):
+        def is_speech(self, frame, sample_rate, length):
+            assert (len(frame), sample_rate, length) == (640, 16000, 320)
             number = int(np.frombuffer(frame, "<i2")[0])
             asked.append(number)
             answer = script[number]

@@ -107,7 +107,9 @@ def voice_activity(samples, sample_rate=16_000, *, config=RELEASED_ACTIVITY):
     ring, speaking = deque(maxlen=ring_size), False
     for number in range(n_frames):
         ring.append(pcm[2 * length * number : 2 * length * (number + 1)])
-        voiced = sum([is_speech(frame, sample_rate) for frame in ring])
+        voiced = 0
+        for frame in ring:
+            voiced += is_speech(frame, sample_rate, length)
         if speaking:
             spoken[number] = True
             if len(ring) - voiced > enough:

@@ -20,9 +20,9 @@ def log_mel(samples, sample_rate=16_000, normalise=True, config=RELEASED_LOG_MEL
 
     The spectra are computed in double precision: bands far below the loudest of their frame
     would otherwise drown in the transform's rounding, with errors above 1e-3 in the logarithm on
-    real recordings. Every clip starts with fresh state. The released code
-    keeps one filter object for all files, so that there the first sample of a clip is filtered
-    with the last sample of whatever clip came before; this is not imitated.
+    real recordings. Every clip starts with fresh state. The released code keeps one filter
+    object for all files, so that there the first sample of a clip is filtered with the last
+    sample of whatever clip came before; this is not imitated.
 
     Parameters
     ----------
@@ -83,8 +83,7 @@ def log_mel(samples, sample_rate=16_000, normalise=True, config=RELEASED_LOG_MEL
         from v2mlib.voices.features_torch import log_mel_tensor
 
         return log_mel_tensor(samples, normalise, config)
-    features = _log_mel_array(as_samples(samples), config)
-    return normalise_log_mel(features) if normalise else features
+    return log_mel_array(as_samples(samples), normalise, config)
 
 
 def normalise_log_mel(log_mel):
@@ -150,8 +149,26 @@ def repeat_to(log_mel, n_frames=1000):
     return np.take(log_mel, order, axis=-2)
 
 
-def _log_mel_array(samples, config):
-    """Whole frames as strided views of the pre-emphasised clip, in chunks; then the tail."""
+def log_mel_array(samples, normalise, config):
+    """Work out log-mel features of one checked clip.
+
+    Whole frames are strided views of the pre-emphasised clip, taken in chunks; the few frames
+    that reach beyond its end are built from their sample numbers.
+
+    Parameters
+    ----------
+    samples : ndarray of float32, (sample,), in [-1, 1]
+        At least one sample.
+    normalise : bool
+        Whether to standardise each band over the clip.
+    config : LogMelConfig
+        The recipe.
+
+    Returns
+    -------
+    ndarray of float32, (frame, mel)
+        See `log_mel`.
+    """
     win, hop, share = config.win_length, config.hop_length, config.pre_emphasis
     frames, whole = frame_count(samples.size, config)
     scaled = np.zeros(samples.size + 1)  # with the zero that tail_index refers to
@@ -184,7 +201,8 @@ def _log_mel_array(samples, config):
         _band_energies(buffer[: len(part)], config, energies[whole + start :][: len(part)])
 
     np.maximum(energies, np.float32(config.floor), out=energies)
-    return np.log(energies, out=energies)
+    features = np.log(energies, out=energies)
+    return normalise_log_mel(features) if normalise else features
 
 
 def _band_energies(windowed, config, out):
