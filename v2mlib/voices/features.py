@@ -5,7 +5,7 @@ import scipy.fft
 
 from v2mlib.checks import InputError
 from v2mlib.voices.reading import as_samples
-from v2mlib.voices.recipe import RELEASED_LOG_MEL, frame_count, tail_index, used_filters
+from v2mlib.voices.recipe import RELEASED_LOG_MEL, filter_blocks, frame_count, tail_index, used_bins
 
 # Frames worked on at a time, so that a chunk's spectra stay in the processor's cache.
 _CHUNK = 64
@@ -207,12 +207,12 @@ def log_mel_array(samples, normalise, config):
 
 def _band_energies(windowed, config, out):
     """Energy of windowed frames (frame, n_fft) in each mel band."""
-    _, filters, first, stop = used_filters(config)
     # Single precision after the transform: sums of positive terms lose nothing to cancellation.
-    spectrum = scipy.fft.rfft(windowed)[:, first:stop].astype(np.complex64)
+    spectrum = scipy.fft.rfft(windowed)[:, used_bins(config)].astype(np.complex64)
     power = spectrum.real**2
     power += spectrum.imag**2
-    np.matmul(power, filters, out=out)
+    for columns, rows, weights in filter_blocks(config):
+        np.matmul(power[:, rows], weights, out=out[:, columns])
 
 
 def _is_tensor(value):

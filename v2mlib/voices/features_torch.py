@@ -11,7 +11,7 @@ from torch.nn.functional import pad
 
 from v2mlib.checks import InputError, ShapeError
 from v2mlib.voices.features import log_mel_array, normalise_log_mel
-from v2mlib.voices.recipe import frame_count, tail_index, used_filters
+from v2mlib.voices.recipe import frame_count, mel_filters, tail_index, used_bins
 
 # Frames transformed at a time: what fits a processor's cache; what fills a GPU (160 MB).
 _CHUNK, _CHUNK_ON_DEVICE = 64, 8192
@@ -114,8 +114,8 @@ def _band_energies(clips, config):
     tail = signal[tail_samples]  # (tail frame, 1 + win)
     tail = (tail[:, 1:] - share * tail[:, :-1]) * window
 
-    filters, _, first, stop = used_filters(config)
-    filters = torch.tensor(filters, **kind)
+    bins = used_bins(config)
+    filters = torch.tensor(mel_filters(config)[bins], **kind)
     size = _CHUNK if device.type == "cpu" else _CHUNK_ON_DEVICE
     parts = []
     for start in range(0, len(views), size):
@@ -125,7 +125,7 @@ def _band_energies(clips, config):
         if high > low:
             rows = torch.from_numpy(tail_rows[low:high] - start).to(device)
             chunk = chunk.index_copy(0, rows, tail[low:high])
-        spectrum = torch.fft.rfft(chunk, config.n_fft)[:, first:stop]
+        spectrum = torch.fft.rfft(chunk, config.n_fft)[:, bins]
         parts.append((spectrum.real.square() + spectrum.imag.square()) @ filters)
     return torch.cat(parts)
 

@@ -198,8 +198,8 @@ def tail_index(n_samples, config=RELEASED_LOG_MEL):
 
 
 @functools.lru_cache(maxsize=16)
-def used_filters(config):
-    """Filters without the bins that no filter touches.
+def used_bins(config):
+    """Find the bins that some filter touches.
 
     Parameters
     ----------
@@ -208,17 +208,36 @@ def used_filters(config):
 
     Returns
     -------
-    filters : ndarray of float64, (bin, mel)
-        The rows from the first to the last bin in use. Read-only.
-    single : ndarray of float32, (bin, mel)
-        The same in single precision.
-    first, stop : int
-        The range of these bins.
+    slice
+        From the first to the last bin in use.
     """
-    filters = mel_filters(config)
-    used = np.flatnonzero(filters.any(axis=1))
-    first, stop = int(used[0]), int(used[-1]) + 1
-    return filters[first:stop], filters[first:stop].astype(np.float32), first, stop
+    used = np.flatnonzero(mel_filters(config).any(axis=1))
+    return slice(int(used[0]), int(used[-1]) + 1)
+
+
+@functools.lru_cache(maxsize=16)
+def filter_blocks(config):
+    """Cut the filters into four groups, each with the bins it touches and no others.
+
+    Most of the matrix is zeros; without them the product takes less than half the time.
+
+    Parameters
+    ----------
+    config : LogMelConfig
+        The recipe.
+
+    Returns
+    -------
+    list of (slice, slice, ndarray of float32 (bin, mel))
+        Which filters, which of `used_bins`, and their weights.
+    """
+    filters, blocks = mel_filters(config)[used_bins(config)], []
+    for group in np.array_split(np.arange(config.n_mels), min(4, config.n_mels)):
+        columns = slice(int(group[0]), int(group[-1]) + 1)
+        used = np.flatnonzero(filters[:, columns].any(axis=1))
+        rows = slice(int(used[0]), int(used[-1]) + 1)
+        blocks.append((columns, rows, filters[rows, columns].astype(np.float32, order="C")))
+    return blocks
 
 
 def _mel(hz):
