@@ -78,7 +78,7 @@ function annotate(paper, view, frame) {
 
 function colourBar(paper, scalars, { ratio, width, height }, text) {
   const { low, high, stops, name, unit } = scalars;
-  const tall = 0.38 * height, top = 34 * ratio, left = width - 26 * ratio, wide = 12 * ratio;
+  const tall = 0.27 * height, top = 34 * ratio, left = width - 26 * ratio, wide = 12 * ratio;
   const gradient = paper.createLinearGradient(0, top + tall, 0, top);
   stops.forEach((rgb, k) => gradient.addColorStop(k / (stops.length - 1), `rgb(${rgb.join(",")})`));
   paper.fillStyle = gradient;

@@ -25,6 +25,7 @@ class Mesh {
     this.triangles = typed(payload.triangles, this.count > 65535 ? Uint32Array : Uint16Array);
     this.colours = typed(payload.colours, Uint8Array);
     this.sky = typed(payload.sky, Uint8Array);
+    this.gloss = typed(payload.gloss, Uint8Array) || new Uint8Array(this.count).fill(51);
     this.modes = typed(payload.modes, Int16Array);
     this.modeSteps = payload.mode_steps || [];
     this.regions = Object.fromEntries(

@@ -10,6 +10,10 @@ from v2mlib.faces import rendering
 from v2mlib.widgets import bundle
 from v2mlib.widgets.colouring import scalar_map
 from v2mlib.widgets.packing import (
+    as_array,
+    gloss_of,
+    known_landmarks,
+    pack_anatomy,
     pack_colours,
     pack_modes,
     pack_triangles,
@@ -44,7 +48,7 @@ class Coefficients(traitlets.List):
         InputError
             If a number is not finite.
         """
-        numbers = np.asarray(_as_array(value), float)
+        numbers = np.asarray(as_array(value), float)
         size = obj._sizes[self.name]
         if numbers.ndim != 1 or len(numbers) > size:
             raise ShapeError(
@@ -143,6 +147,7 @@ class MeshView(anywidget.AnyWidget):
         }
         self._colours = _optional(anatomy, "colours")
         self._sky = rendering.ambient_occlusion(self._rest, self._triangles)
+        self._gloss = gloss_of(anatomy)
         self._map = None
         unknown = set(traits) - set(self.trait_names())
         if unknown:
@@ -166,7 +171,7 @@ class MeshView(anywidget.AnyWidget):
             return self._rest
         shape = self._model.mean.new_tensor(self.shape_coefficients)
         expression = self._model.mean.new_tensor(self.expression_coefficients)
-        return _as_array(self._model.decode(shape, expression))
+        return as_array(self._model.decode(shape, expression))
 
     @property
     def triangles(self):
@@ -205,7 +210,7 @@ class MeshView(anywidget.AnyWidget):
         elif hasattr(scalars, "stops"):
             self._map = scalars
         else:
-            self._map = scalar_map(_as_array(scalars), **options)
+            self._map = scalar_map(as_array(scalars), **options)
         if self._map.values is not None and len(self._map.values) != len(self._rest):
             raise ShapeError(
                 f"scalars are {len(self._map.values)} numbers for {len(self._rest)} vertices"
@@ -231,24 +236,21 @@ class MeshView(anywidget.AnyWidget):
             numbers = numbers._replace(values=np.linalg.norm(vertices - self._rest, axis=1))
         if self.selected_region and numbers is None:
             colours = np.array(colours if colours is not None else [rendering.SKIN] * len(vertices))
-            region = _as_array(self._anatomy.regions[self.selected_region])
+            region = as_array(self._anatomy.regions[self.selected_region])
             colours[region] = 0.45 * colours[region] + 0.55 * np.array([0.0, 0.447, 0.698])
         return still(
             vertices,
             self._triangles,
             colours=colours,
             scalars=numbers,
-            landmarks=self._landmarks() if self.show_landmarks else (),
+            landmarks=known_landmarks(self._anatomy) if self.show_landmarks else (),
             lines={name: self._anatomy.lines[name] for name in self.lines},
             camera=self.camera,
             size=size,
             title=self.title,
             occlusion=self._sky,
+            gloss=self._gloss,
         )
-
-    def _landmarks(self):
-        known = _as_array(self._anatomy.landmarks)
-        return known[known >= 0]  # a topology may lack some
 
     def _answer(self, _widget, content, _buffers):
         if content.get("kind") == "want mesh":
@@ -272,18 +274,13 @@ class MeshView(anywidget.AnyWidget):
             "triangles": pack_triangles(self._triangles, len(self._rest)),
             "colours": pack_colours(self._colours),
             "sky": pack_colours(self._sky),
+            "gloss": pack_colours(self._gloss),
+            **pack_anatomy(self._anatomy),
         }
-        anatomy, model = self._anatomy, self._model
-        if anatomy is not None:
-            packed["landmarks"] = self._landmarks().tolist()
-            packed["lines"] = {name: [int(i) for i in ends] for name, ends in anatomy.lines.items()}
-            packed["regions"] = {
-                name: _as_array(region).astype("<u4").tobytes()
-                for name, region in anatomy.regions.items()
-            }
+        model = self._model
         if model is not None:
-            bases = [_as_array(model.shape_basis), _as_array(model.expression_basis)]
-            sds = [_as_array(model.shape_std), _as_array(model.expression_std)]
+            bases = [as_array(model.shape_basis), as_array(model.expression_basis)]
+            sds = [as_array(model.shape_std), as_array(model.expression_std)]
             scaled = [basis * sd for basis, sd in zip(bases, sds, strict=True)]
             packed |= pack_modes(np.concatenate(scaled, axis=-1))
             packed["shape_names"] = [f"shape {k + 1}" for k in range(model.n_shape)]
@@ -363,13 +360,9 @@ def _with_picture(bundled, image):
     return (data, *metadata) if metadata else data
 
 
-def _as_array(values):
-    return values.detach().cpu().numpy() if hasattr(values, "detach") else np.asarray(values)
-
-
 def _optional(anatomy, name):
     value = getattr(anatomy, name, None)
-    return value if value is None or isinstance(value, dict) else _as_array(value)
+    return value if value is None or isinstance(value, dict) else as_array(value)
 
 
 def _expression_names(model):
@@ -395,4 +388,4 @@ def _vertices_and_triangles(face):
             "is not a face",
             "give a MorphableModel, a Face, a trimesh or (vertices, triangles)",
         )
-    return np.asarray(_as_array(pair[0]), float), np.asarray(_as_array(pair[1]))
+    return np.asarray(as_array(pair[0]), float), np.asarray(as_array(pair[1]))

@@ -136,6 +136,80 @@ def packing_error(payload, reach=3.0):
     return payload["step"] / 2 + reach * sum(payload.get("mode_steps", ())) / 2
 
 
+def as_array(values):
+    """Tensor or array as an array on the CPU.
+
+    Parameters
+    ----------
+    values : tensor or array_like
+        Any.
+
+    Returns
+    -------
+    ndarray
+        The numbers.
+    """
+    return values.detach().cpu().numpy() if hasattr(values, "detach") else np.asarray(values)
+
+
+def known_landmarks(model):
+    """Vertices of the landmarks that the topology has.
+
+    Parameters
+    ----------
+    model : MorphableModel
+        A model, whose missing landmarks are negative.
+
+    Returns
+    -------
+    ndarray of int, (landmark,)
+        In iBUG order, without the missing ones.
+    """
+    landmarks = as_array(model.landmarks)
+    return landmarks[landmarks >= 0]
+
+
+def pack_anatomy(model):
+    """Landmarks, lines and regions by name.
+
+    Parameters
+    ----------
+    model : MorphableModel or None
+        A model of the mesh's topology.
+
+    Returns
+    -------
+    dict
+        Empty without a model.
+    """
+    if model is None:
+        return {}
+    return {
+        "landmarks": known_landmarks(model).tolist(),
+        "lines": {name: [int(i) for i in ends] for name, ends in model.lines.items()},
+        "regions": {
+            name: as_array(region).astype("<u4").tobytes() for name, region in model.regions.items()
+        },
+    }
+
+
+def gloss_of(model):
+    """Strength of the highlights where a model knows it, such as on its eyes.
+
+    Parameters
+    ----------
+    model : MorphableModel or None
+        A model.
+
+    Returns
+    -------
+    ndarray (vertex,) or None
+        From 0 to 1.
+    """
+    gloss = (getattr(model, "extras", None) or {}).get("gloss")
+    return None if gloss is None else as_array(gloss)
+
+
 def as_text(payload):
     """Bytes as base64 all the way down, for JSON.
 

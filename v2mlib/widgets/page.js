@@ -6,7 +6,9 @@ function unpack(figure) {
   const row = figure.querySelector(".v2m-row");
   row.replaceChildren();
   for (const face of packet.faces) {
-    const mesh = new Mesh({ ...face, triangles: packet.triangles[face.topology] });
+    const own = { ...face };
+    for (const [name, key] of Object.entries(face.shared)) own[name] = packet.shared[key];
+    const mesh = new Mesh({ ...packet.anatomy, ...own });
     const scalars = face.scalars && { ...face.scalars, values: typed(face.scalars.values, Float32Array) };
     const cell = make("div", { class: "v2m-cell" });
     row.append(cell);

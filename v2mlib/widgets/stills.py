@@ -25,6 +25,7 @@ def still(
     size=(420, 420),
     title="",
     occlusion=None,
+    gloss=None,
 ):
     """Draw one face with its marks.
 
@@ -50,6 +51,8 @@ def still(
         Written at the top left.
     occlusion : array_like (vertex,), optional
         Share of the sky each vertex sees.
+    gloss : array_like (vertex,), optional
+        Strength of the highlights from 0 to 1.
 
     Returns
     -------
@@ -66,7 +69,8 @@ def still(
         size=size,
         background=BACKGROUND,
         occlusion=occlusion,
-        **({"gloss": np.zeros(len(vertices))} if scalars is not None else {}),
+        # A highlight would hide the colour that stands for a number.
+        gloss=gloss if scalars is None else np.zeros(len(vertices)),
     )
     image = Image.fromarray(np.ascontiguousarray(picture[..., :3]))
     paper = ImageDraw.Draw(image)
@@ -175,7 +179,7 @@ def _mark_lines(paper, vertices, lines, camera, size):
 
 def _mark_scale(paper, scalars, size):
     height, width = size
-    tall, top, left = int(0.38 * height), 34, width - 26
+    tall, top, left = int(0.27 * height), 34, width - 26
     ramp = scalars.colours(np.linspace(scalars.high, scalars.low, tall))
     for row, colour in enumerate(np.round(ramp * 255).astype(int).tolist()):
         paper.line((left, top + row, left + 12, top + row), fill=tuple(colour))

@@ -6,6 +6,7 @@ const VERTEX_SHADER = `#version 300 es
 layout(location = 0) in vec3 position;
 layout(location = 1) in vec3 normal;
 layout(location = 2) in vec4 colour;  // sRGB, and the share of the sky the vertex sees
+layout(location = 3) in float gloss;
 uniform mat3 axes;      // columns: right, up, back
 uniform vec3 target;
 uniform vec2 scale;     // 2 / width and 2 / height of the picture at the target, 1/mm
@@ -16,6 +17,7 @@ out vec3 shadeNormal;
 out vec3 toEye;
 out vec3 albedo;
 out float sky;
+out float wet;
 void main() {
   vec3 seen = (position - target) * axes;
   float w = 1.0 - seen.z / distance;
@@ -25,6 +27,7 @@ void main() {
   toEye = vec3(0.0, 0.0, distance) - seen;
   albedo = pow(colour.rgb, vec3(2.2));
   sky = colour.a;
+  wet = gloss;
 }`;
 
 const FRAGMENT_SHADER = `#version 300 es
@@ -33,6 +36,7 @@ in vec3 shadeNormal;
 in vec3 toEye;
 in vec3 albedo;
 in float sky;
+in float wet;           // 0.2 skin, up to 1 for eyes
 uniform float plain;    // 1: colours carry numbers, keep them readable
 uniform vec4 line;      // wireframe colour, opacity 0 for surfaces
 out vec4 pixel;
@@ -41,14 +45,15 @@ vec3 lit(vec3 n, vec3 towards, vec3 radiance) {
   vec3 wrap = mix(WRAP, vec3(0.3), plain);
   return radiance * max((dot(n, normalize(towards)) + wrap) / ((1.0 + wrap) * (1.0 + wrap)), 0.0);
 }
-float gloss(vec3 n, vec3 eye, vec3 towards) {
-  return pow(max(dot(n, normalize(eye + normalize(towards))), 0.0), 14.0);
+float shine(vec3 n, vec3 eye, vec3 towards) {
+  float sharp = 14.0 + 160.0 * clamp(wet - 0.25, 0.0, 1.0);
+  return pow(max(dot(n, normalize(eye + normalize(towards))), 0.0), sharp) * (sharp + 8.0) / 60.0;
 }
 void main() {
   if (line.a > 0.0) { pixel = vec4(line.rgb * line.a, line.a); return; }
   vec3 eye = normalize(toEye);
   vec3 n = normalize(shadeNormal);
-  if (dot(n, eye) < 0.0) n = -n;
+  if (!gl_FrontFacing) n = -n;
   const vec3 key = vec3(-0.55, 0.65, 0.75), fill = vec3(0.85, 0.10, 0.55), rim = vec3(0.75, 0.45, -0.75);
   vec3 light = vec3(0.30 * sky * (0.75 + 0.25 * n.y));
   float open = 0.35 + 0.65 * sky;
@@ -57,8 +62,8 @@ void main() {
   light += open * lit(n, rim, 0.70 * vec3(0.95, 0.97, 1.0));
   light = mix(light, vec3(dot(light, vec3(0.333)) * 0.75 + 0.42), plain);
   float fresnel = 0.35 + 0.65 * pow(1.0 - max(dot(n, eye), 0.0), 4.0);
-  float shine = 0.5 * gloss(n, eye, key) + 0.15 * gloss(n, eye, fill);
-  vec3 colour = albedo * light + (1.0 - plain) * 0.045 * fresnel * shine * 1.7;
+  float highlight = 1.7 * shine(n, eye, key) + 0.5 * shine(n, eye, fill);
+  vec3 colour = albedo * light + (1.0 - plain) * 0.35 * wet * fresnel * open * highlight;
   colour = colour * (1.0 + colour / 4.0) / (1.0 + colour);
   pixel = vec4(pow(colour, vec3(1.0 / 2.2)), 1.0);
 }`;
@@ -119,6 +124,8 @@ class Gpu {
     buffers.positions = attribute(0, 3, gl.FLOAT, false);
     buffers.normals = attribute(1, 3, gl.FLOAT, false);
     buffers.colours = attribute(2, 4, gl.UNSIGNED_BYTE, true);
+    attribute(3, 1, gl.UNSIGNED_BYTE, true);
+    gl.bufferData(gl.ARRAY_BUFFER, mesh.gloss, gl.STATIC_DRAW);
     for (const name of ["triangles", "edges"]) {
       buffers[name] = gl.createBuffer();
       buffers.all.push(buffers[name]);
