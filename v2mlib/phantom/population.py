@@ -22,7 +22,6 @@ from v2mlib.phantom.speakers import (
     FEATURES,
     LATENTS,
     PEOPLE,
-    PHOTO,
     VOICE_SEX,
     Speakers,
     stream,
@@ -391,13 +390,8 @@ class Population:
         Photo
             Image, landmarks in pixels, pose and expression.
         """
-        from v2mlib.phantom.photos import take_photo
+        from v2mlib.phantom.photos import Photographer
 
         row = self.row(identity)
-        return take_photo(
-            self.face_model,
-            self.shape_coefficients[row],
-            skin_rng=self._rng(PHOTO, row),
-            rng=self._rng(PHOTO, row, 1 + photo),
-            config=config,
-        )
+        photographer = Photographer(self.face_model, self.config.seed, config)
+        return photographer.take(self.shape_coefficients[row], row, photo)
