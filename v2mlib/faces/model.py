@@ -78,6 +78,8 @@ class MorphableModel:
         Raw shape coefficients of `mean`; 0 by default.
     expression_raw_mean : array_like, (expression,), raw units, optional
         Raw expression coefficients of `mean`; 0 by default.
+    expression_names : sequence of str
+        Names of the expression modes, where they have any; else empty.
     extras : dict of str to array_like
         Further arrays that travel with the model (``sex_direction`` ...).
 
@@ -112,6 +114,7 @@ class MorphableModel:
     unit: str = "mm"
     shape_raw_mean: torch.Tensor | None = None
     expression_raw_mean: torch.Tensor | None = None
+    expression_names: tuple = ()
     extras: dict = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
@@ -140,6 +143,7 @@ class MorphableModel:
                 for name, array in getattr(self, field).items()
             }
             object.__setattr__(self, field, tensors)
+        object.__setattr__(self, "expression_names", tuple(map(str, self.expression_names)))
         for field in DEFINITIONS.values():
             pairs = {name: (int(i), int(j)) for name, (i, j) in getattr(self, field).items()}
             object.__setattr__(self, field, pairs)
@@ -169,6 +173,10 @@ class MorphableModel:
         for field in ("shape_std", "expression_std"):
             if not (getattr(self, field) > 0).all():
                 raise InputError(label, f"has a {field} that is not positive", "drop that mode")
+        if self.expression_names and len(self.expression_names) != expression:
+            raise ShapeError(
+                f"{label} has {len(self.expression_names)} expression_names for {expression} modes"
+            )
         known = self.landmarks[self.landmarks != MISSING_LANDMARK]
         pairs = [pair for field in DEFINITIONS.values() for pair in getattr(self, field).values()]
         indices = {"triangles": self.triangles, "landmarks": known}
@@ -356,7 +364,8 @@ class MorphableModel:
             name: array[:n_shape] if name in SHAPE_EXTRAS else array
             for name, array in self.extras.items()
         }
-        return dataclasses.replace(self, **cut, extras=extras)
+        names = self.expression_names[:n_expression]
+        return dataclasses.replace(self, **cut, expression_names=names, extras=extras)
 
     def line_names(self, definition="corrected"):
         """Names of the lines this face has.
@@ -410,7 +419,7 @@ class MorphableModel:
         if name in pairs:
             return pairs[name]
         where = f"face model {self.name!r} (topology {self.topology!r})"
-        reason = self.absences.get(f"{definition} {name}")
+        reason = self.absences.get(f"{definition.split('_')[0]} {name}")
         if reason:
             raise InputError(where, f"has no {definition} {name} line", reason)
         known = ", ".join(pairs) or "none"

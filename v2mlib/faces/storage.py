@@ -14,7 +14,7 @@ FORMAT = "v2mlib face model 1"
 
 _TENSORS = ("mean", "shape_basis", "expression_basis", "shape_std", "expression_std")
 _OPTIONAL = ("triangles", "landmarks", "colours", "shape_raw_mean", "expression_raw_mean")
-_NAMES = (*DEFINITIONS.values(), "absences", "topology", "name", "unit")
+_NAMES = (*DEFINITIONS.values(), "absences", "topology", "name", "unit", "expression_names")
 _GROUPS = ("regions", "extras")
 _CARD = "card"
 
