@@ -194,7 +194,8 @@ def test_impossible_name(tmp_path):
 def test_not_audio(tmp_path, content, suffix):
     path = tmp_path / f"note{suffix}"
     path.write_bytes(content)
-    refused(path, "is not audio that can be read|is truncated")
+    message = refused(path, "is not audio that can be read|is truncated")
+    assert ("is truncated" in message) <= (content == b"RIFF")
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -260,6 +261,28 @@ def test_truncated_files(tmp_path, name, subtype, share):
 def test_files_cut_within_the_header(wav, n_bytes):
     wav.write_bytes(wav.read_bytes()[:n_bytes])
     refused(wav, "is truncated|is not audio")
+
+
+@pytest.mark.parametrize("name", ["a.mp3", "a.ogg", "a.flac", "a.caf", "a.w64", "a.rf64"])
+def test_every_cut_within_the_first_bytes_is_refused(tmp_path, name):
+    soundfile.write(tmp_path / name, tone(), 16000)
+    data = (tmp_path / name).read_bytes()
+    for n_bytes in range(1, 130, 3):
+        (tmp_path / name).write_bytes(data[:n_bytes])
+        refused(tmp_path / name, "is truncated|is not audio")
+
+
+def test_flac_cut_between_two_frames(tmp_path):
+    """The decoder sees nothing wrong there; only the count of samples tells."""
+    path = tmp_path / "a.flac"
+    soundfile.write(path, tone(seconds=3.0), 16000)
+    data = path.read_bytes()
+    first, last = 4, False
+    while not last:  # walk the metadata blocks to the first frame
+        last = data[first] >= 128
+        first += 4 + int.from_bytes(data[first + 1 : first + 4], "big")
+    path.write_bytes(data[: data.index(data[first : first + 4], len(data) // 2)])
+    refused(path, r"is truncated: it promises 3\.00 s and holds \d\.\d\d s")
 
 
 def test_header_without_samples(tmp_path):

@@ -78,6 +78,8 @@ def missing_bytes(stream):
     size = stream.seek(0, 2)
     stream.seek(0)
     head = stream.read(12)
+    if head[:4] in (b"RIFF", b"FORM") and head[8:11] not in (b"WAV", b"AIF", b""):
+        return 0  # a picture or a film; the decoder will say so
     if head[:4] in _CHUNKED:
         return _missing_in_chunks(stream, size, *_CHUNKED[head[:4]])
     if head[:4] == b".snd" and len(head) == 12:
@@ -108,7 +110,7 @@ def _missing_in_chunks(stream, size, first, header, samples_chunk, align, inclus
         if name == samples_chunk:
             return max(0, end - size)
         position = max(end + -end % align, position + header.size)
-    return max(0, position - size)  # cut before the samples began
+    return max(1, position + header.size - size)  # cut before the samples began
 
 
 def _missing_in_ogg(stream, size):
@@ -136,10 +138,11 @@ def _missing_in_mp3(stream, size):
             start += (byte & 0x7F) << shift
     stream.seek(start)
     frame = stream.read(256)
-    for tag in (b"Xing", b"Info"):
-        at = frame.find(tag)
-        if at < 0 or len(frame) < at + 16:
+    for at in (13, 15, 21, 23, 36, 38):  # behind the header, perhaps a checksum, the side data
+        if frame[at : at + 4] not in (b"Xing", b"Info"):
             continue
+        if len(frame) < at + 16:
+            return at + 16 - len(frame)
         (flags,) = struct.unpack(">I", frame[at + 4 : at + 8])
         if not flags & 2:
             return 0
