@@ -5,7 +5,7 @@ Submodules are imported on first use, so that importing the package costs nothin
 
 _HOMES = {
     "MeshView": "mesh_view",
-    "side_by_side": "mesh_view",
+    "side_by_side": "rows",
     "mesh_html": "html",
     "mesh_figure": "html",
     "viewer_head": "html",

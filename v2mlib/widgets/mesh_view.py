@@ -1,7 +1,8 @@
 """The notebook widget: a face one can turn and, for a morphable model, shape with sliders."""
 
+import functools
+
 import anywidget
-import ipywidgets
 import numpy as np
 import traitlets
 
@@ -20,7 +21,7 @@ from v2mlib.widgets.packing import (
     pack_vertices,
     split_buffers,
 )
-from v2mlib.widgets.stills import beside, data_address, png_text, still
+from v2mlib.widgets.stills import data_address, still, with_picture
 
 
 class Coefficients(traitlets.List):
@@ -146,7 +147,7 @@ class MeshView(anywidget.AnyWidget):
             "expression_coefficients": morphable.n_expression if morphable else 0,
         }
         self._colours = _optional(anatomy, "colours")
-        self._sky = rendering.ambient_occlusion(self._rest, self._triangles)
+        self._sky = _sky_of(anatomy) if anatomy is not None else _sky(self._rest, self._triangles)
         self._gloss = gloss_of(anatomy)
         self._map = None
         unknown = set(traits) - set(self.trait_names())
@@ -311,53 +312,16 @@ class MeshView(anywidget.AnyWidget):
 
     def _repr_mimebundle_(self, **kwargs):
         image = self._prepare((420, 420))
-        return _with_picture(super()._repr_mimebundle_(**kwargs), image)
+        return with_picture(super()._repr_mimebundle_(**kwargs), image)
 
 
-class SideBySide(ipywidgets.HBox):
-    """Views in a row that leave one picture in a stored notebook."""
-
-    def _repr_mimebundle_(self, **kwargs):
-        pictures = [view._prepare((300, 300)) for view in self.children]
-        return _with_picture(super()._repr_mimebundle_(**kwargs), beside(pictures))
+_sky = rendering.ambient_occlusion
 
 
-def side_by_side(views, *, link=None):
-    """Put several faces in a row; turning one turns all.
-
-    Parameters
-    ----------
-    views : sequence of MeshView
-        The faces.
-    link : str, optional
-        Name of their shared camera; a new one by default.
-
-    Returns
-    -------
-    SideBySide
-        A widget.
-
-    Raises
-    ------
-    InputError
-        If there is no view.
-    """
-    views = list(views)
-    if not views:
-        raise InputError("views", "is empty", "give MeshView objects")
-    for view in views:
-        view.link = link or views[0].link or f"row {views[0].model_id}"
-    row = SideBySide(views)
-    row.layout.flex_flow = "row wrap"
-    row.layout.grid_gap = "8px"
-    return row
-
-
-def _with_picture(bundled, image):
-    """Add the still picture to what ipywidgets displays, plain dict or (data, metadata)."""
-    data, *metadata = bundled if isinstance(bundled, tuple) else (bundled,)
-    data = {**data, "image/png": png_text(image), "text/plain": "a face (run the cell to turn it)"}
-    return (data, *metadata) if metadata else data
+@functools.lru_cache(maxsize=8)
+def _sky_of(model):
+    """Shading of creases on the mean face, good enough for every face of the topology."""
+    return _sky(as_array(model.mean), as_array(model.triangles))
 
 
 def _optional(anatomy, name):

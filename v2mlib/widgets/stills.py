@@ -1,8 +1,10 @@
 """Still pictures with the same marks as the live viewer: for stored notebooks and paper."""
 
 import base64
+import functools
 import io
 
+import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
@@ -79,7 +81,7 @@ def still(
     if scalars is not None:
         _mark_scale(paper, scalars, size)
     if title:
-        _write(paper, (12, 10), title, 15)
+        _write(paper, (12, 10), title, 14)
     return image
 
 
@@ -126,6 +128,26 @@ def png_text(image):
     return base64.b64encode(stream.getvalue()).decode()
 
 
+def with_picture(bundled, image):
+    """Add a still picture to what a widget displays.
+
+    Parameters
+    ----------
+    bundled : dict or (dict, dict)
+        What ``_repr_mimebundle_`` gave: data, or data and metadata.
+    image : PIL.Image.Image
+        For readers without a kernel.
+
+    Returns
+    -------
+    dict or (dict, dict)
+        Of the same kind.
+    """
+    data, *metadata = bundled if isinstance(bundled, tuple) else (bundled,)
+    data = {**data, "image/png": png_text(image), "text/plain": "a face (run the cell to turn it)"}
+    return (data, *metadata) if metadata else data
+
+
 def beside(images, gap=6):
     """Pictures of one height side by side.
 
@@ -150,11 +172,18 @@ def beside(images, gap=6):
     return sheet
 
 
-def _write(paper, at, text, points=13, anchor="la"):
+def _write(paper, at, text, points=12, anchor="la"):
     paper.text(
-        at, text, fill=_INK, font=ImageFont.load_default(points), anchor=anchor,
+        at, text, fill=_INK, font=_font(points), anchor=anchor,
         stroke_width=2, stroke_fill=(246, 248, 250),
     )  # fmt: skip
+
+
+@functools.cache
+def _font(points):
+    # The font that matplotlib brings looks the same on every machine.
+    path = f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans.ttf"
+    return ImageFont.truetype(path, points)
 
 
 def _mark_points(paper, pixels):
