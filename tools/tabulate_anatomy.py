@@ -15,7 +15,6 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from scipy.interpolate import RBFInterpolator
-from scipy.spatial import cKDTree
 
 from v2mlib.faces.anatomy import EAR_SUBSTITUTE_BFM, PUBLISHED_BFM, TABLE_COLUMNS
 from v2mlib.faces.geometry import vertex_normals, wind_outward

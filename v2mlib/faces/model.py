@@ -5,21 +5,11 @@ from typing import NamedTuple
 
 import torch
 
-from v2mlib.checks import InputError, ShapeError, check_shape
+from v2mlib.checks import ShapeError
+from v2mlib.faces.named import DEFINITIONS, MISSING_LANDMARK, REGIONS, NamedAnatomy
+from v2mlib.faces.validation import check_model
 
-MISSING_LANDMARK = -(2**31)
-"""Stands in ``landmarks`` for a point the model has no vertex for. Not -1: indexing by -1 would
-quietly pick the last vertex, indexing by this one raises."""
-
-REGIONS = ("left_eye", "right_eye", "nose", "mouth", "left_cheek", "right_cheek")
-"""The six regions every face model names; ``"whole"`` is the whole face area."""
-
-DEFINITIONS = {
-    "corrected": "lines",
-    "published": "published_lines",
-    "published_substitute": "substitute_lines",
-}
-"""Definitions of the measured lines, and the field of `MorphableModel` that holds each."""
+__all__ = ["DEFINITIONS", "MISSING_LANDMARK", "REGIONS", "Coefficients", "MorphableModel"]
 
 
 class Coefficients(NamedTuple):
@@ -30,7 +20,7 @@ class Coefficients(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
-class MorphableModel:
+class MorphableModel(NamedAnatomy):
     """A population of faces that share one topology.
 
     Arrays may be given as numpy arrays; they are kept as tensors, floats as float32 (or as the
@@ -147,50 +137,7 @@ class MorphableModel:
         for field in DEFINITIONS.values():
             pairs = {name: (int(i), int(j)) for name, (i, j) in getattr(self, field).items()}
             object.__setattr__(self, field, pairs)
-        self._check()
-
-    def _check(self):
-        vertex, shape, expression = self.n_vertices, self.n_shape, self.n_expression
-        expected = {
-            "mean": {"vertex": vertex, "xyz": 3},
-            "shape_basis": {"vertex": vertex, "xyz": 3, "shape": shape},
-            "expression_basis": {"vertex": vertex, "xyz": 3, "expression": expression},
-            "shape_std": {"shape": shape},
-            "shape_raw_mean": {"shape": shape},
-            "expression_std": {"expression": expression},
-            "expression_raw_mean": {"expression": expression},
-            "triangles": {"triangle": None, "corner": 3},
-            "landmarks": {"landmark": 68},
-        }
-        if self.colours is not None:
-            expected["colours"] = {"vertex": vertex, "rgb": 3}
-        label = f"face model {self.name!r}"
-        for field, axes in expected.items():
-            array = getattr(self, field)
-            check_shape(array, axes, f"{label}: {field}")
-            if array.is_floating_point() and not torch.isfinite(array).all():
-                raise InputError(label, f"has NaN or infinity in {field}", "read its source again")
-        for field in ("shape_std", "expression_std"):
-            if not (getattr(self, field) > 0).all():
-                raise InputError(label, f"has a {field} that is not positive", "drop that mode")
-        if self.expression_names and len(self.expression_names) != expression:
-            raise ShapeError(
-                f"{label} has {len(self.expression_names)} expression_names for {expression} modes"
-            )
-        known = self.landmarks[self.landmarks != MISSING_LANDMARK]
-        pairs = [pair for field in DEFINITIONS.values() for pair in getattr(self, field).values()]
-        indices = {"triangles": self.triangles, "landmarks": known}
-        indices["lines"] = torch.tensor(pairs, dtype=torch.int64)
-        indices.update((f"region {name}", region) for name, region in self.regions.items())
-        for what, index in indices.items():
-            if index.numel() and (int(index.min()) < 0 or int(index.max()) >= vertex):
-                raise InputError(
-                    label,
-                    f"has {what} that point outside its {vertex} vertices",
-                    "check that all its files belong to one topology (and count from 0)",
-                )
-        if self.unit != "mm":
-            raise InputError(label, f"is in {self.unit!r}", "convert it to mm first")
+        check_model(self)
 
     def __repr__(self):
         return (
@@ -366,118 +313,6 @@ class MorphableModel:
         }
         names = self.expression_names[:n_expression]
         return dataclasses.replace(self, **cut, expression_names=names, extras=extras)
-
-    def line_names(self, definition="corrected"):
-        """Names of the lines this face has.
-
-        Parameters
-        ----------
-        definition : {"corrected", "published", "published_substitute"}
-            Which vertex pairs.
-
-        Returns
-        -------
-        tuple of str
-            In the order of the model.
-
-        Raises
-        ------
-        InputError
-            If the definition is unknown.
-        """
-        return tuple(self._pairs(definition))
-
-    def _pairs(self, definition):
-        if definition not in DEFINITIONS:
-            choices = ", ".join(DEFINITIONS)
-            raise InputError(f"definition {definition!r}", "is unknown", f"choose from {choices}")
-        pairs = getattr(self, DEFINITIONS[definition])
-        return {**self.published_lines, **pairs} if definition == "published_substitute" else pairs
-
-    def line(self, name, definition="corrected"):
-        """Vertex pair of a measured line.
-
-        Parameters
-        ----------
-        name : str
-            The line (``"outer_interocular"``, ``"ear"`` ...).
-        definition : {"corrected", "published", "published_substitute"}
-            The last is the published one, except that a vertex which this topology lacks is
-            replaced by a documented neighbour.
-
-        Returns
-        -------
-        tuple of int
-            The two ends.
-
-        Raises
-        ------
-        InputError
-            If this face has no such line, saying why and what to do.
-        """
-        pairs = self._pairs(definition)
-        if name in pairs:
-            return pairs[name]
-        where = f"face model {self.name!r} (topology {self.topology!r})"
-        reason = self.absences.get(f"{definition.split('_')[0]} {name}")
-        if reason:
-            raise InputError(where, f"has no {definition} {name} line", reason)
-        known = ", ".join(pairs) or "none"
-        raise InputError(where, f"has no {definition} line {name!r}", f"it has: {known}")
-
-    def landmark_vertices(self, which=None):
-        """Vertex indices of landmarks, refusing those the model lacks.
-
-        Parameters
-        ----------
-        which : sequence of int, optional
-            Landmarks by their iBUG number from 0; all 68 by default.
-
-        Returns
-        -------
-        tensor of int64, (landmark,)
-            Their vertices.
-
-        Raises
-        ------
-        InputError
-            If the model has no vertex for one of them, naming it.
-        """
-        which = torch.arange(68) if which is None else torch.as_tensor(which)
-        found = self.landmarks[which.to(self.landmarks.device)]
-        lacking = which[(found == MISSING_LANDMARK).cpu()].tolist()
-        if lacking:
-            raise InputError(
-                f"face model {self.name!r}",
-                f"has no vertex for landmarks {lacking} (numbered from 0)",
-                "use only model.landmarks that are >= 0",
-            )
-        return found
-
-    def region(self, name):
-        """Vertex indices of a region.
-
-        Parameters
-        ----------
-        name : str
-            One of `REGIONS`, or ``"whole"``.
-
-        Returns
-        -------
-        tensor of int64, (vertex,)
-            Its vertices.
-
-        Raises
-        ------
-        InputError
-            If the model has no region of that name.
-        """
-        if name in self.regions:
-            return self.regions[name]
-        if name == "whole":
-            return torch.arange(self.n_vertices, device=self.mean.device)
-        known = ", ".join([*self.regions, "whole"])
-        raise InputError(f"face model {self.name!r}", f"has no region {name!r}", f"it has: {known}")
 
     def to(self, device=None, dtype=None):
         """The model on another device or in another precision.

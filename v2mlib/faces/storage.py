@@ -1,8 +1,10 @@
 """A face model as one ``.npz``: plain arrays and one JSON string of names, never a pickle."""
 
+import contextlib
 import dataclasses
 import json
 import zipfile
+import zlib
 
 import numpy as np
 
@@ -11,12 +13,18 @@ from v2mlib.faces.model import DEFINITIONS, MorphableModel
 from v2mlib.files import atomic
 
 FORMAT = "v2mlib face model 1"
+CARD = "card"
+"""The entry of the ``.npz`` that holds the JSON string."""
 
-_TENSORS = ("mean", "shape_basis", "expression_basis", "shape_std", "expression_std")
-_OPTIONAL = ("triangles", "landmarks", "colours", "shape_raw_mean", "expression_raw_mean")
 _NAMES = (*DEFINITIONS.values(), "absences", "topology", "name", "unit", "expression_names")
 _GROUPS = ("regions", "extras")
-_CARD = "card"
+_ARRAYS = tuple(
+    field.name
+    for field in dataclasses.fields(MorphableModel)
+    if field.name not in (*_NAMES, *_GROUPS)
+)
+_COUNTS = ("n_vertices", "n_shape", "n_expression")
+_AGAIN = "convert the original again with `v2m faces add NAME PATH`"
 
 
 def save(model, path):
@@ -29,13 +37,14 @@ def save(model, path):
     path : path
         The ``.npz`` to write; its folder is created.
     """
-    arrays = {name: getattr(model, name) for name in (*_TENSORS, *_OPTIONAL)}
+    arrays = {name: getattr(model, name) for name in _ARRAYS}
     for group in _GROUPS:
         arrays.update((f"{group}/{name}", value) for name, value in getattr(model, group).items())
     arrays = {name: value.cpu().numpy() for name, value in arrays.items() if value is not None}
-    card = {"format": FORMAT, **{name: getattr(model, name) for name in _NAMES}}
+    card = {name: getattr(model, name) for name in (*_NAMES, *_COUNTS)}
+    card = json.dumps({"format": FORMAT, **card})
     with atomic(path) as partial, open(partial, "wb") as stream:
-        np.savez(stream, **arrays, **{_CARD: np.array(json.dumps(card))})
+        np.savez(stream, **arrays, **{CARD: np.array(card)})
 
 
 def load(path):
@@ -57,29 +66,50 @@ def load(path):
         If the file is absent, damaged or not a face model, naming the file and the remedy.
     """
     arrays = read_npz(path)
-    if _CARD not in arrays:
-        raise InputError(
-            path,
-            "is not a v2mlib face model (no card inside)",
-            "convert the original with `v2m faces add KIND PATH`",
-        )
+    card = _card(path, arrays.pop(CARD, None))
+    groups = {group: {} for group in _GROUPS}
+    for key in [key for key in arrays if "/" in key]:
+        group, name = key.split("/", 1)
+        groups.setdefault(group, {})[name] = arrays.pop(key)
     try:
-        card = json.loads(str(arrays.pop(_CARD)))
-        if card.pop("format", None) != FORMAT:
-            raise InputError(path, "was written by another version", "convert the original again")
-        groups = {group: {} for group in _GROUPS}
-        for key in [key for key in arrays if "/" in key]:
-            group, name = key.split("/", 1)
-            groups[group][name] = arrays.pop(key)
-        known = {field.name for field in dataclasses.fields(MorphableModel)}
-        unknown = sorted(set(arrays) | set(card) - known) if not set(arrays) <= known else []
-        if unknown:
-            raise InputError(path, f"holds unknown arrays {unknown}", "convert the original again")
-        return MorphableModel(**arrays, **card, **groups)
-    except V2MError as error:
-        raise InputError(path, f"is not a sound face model ({error})", "convert it again") from None
-    except (TypeError, KeyError, ValueError) as error:
-        raise InputError(path, f"is incomplete ({error})", "convert the original again") from error
+        names = {name: card[name] for name in _NAMES}
+        return MorphableModel(**arrays, **names, **groups)
+    except (V2MError, TypeError, KeyError, ValueError) as error:
+        raise InputError(path, f"is not a sound face model ({error})", _AGAIN) from error
+
+
+def summary(path):
+    """What a saved face model is, without reading its arrays.
+
+    Parameters
+    ----------
+    path : path
+        The ``.npz``.
+
+    Returns
+    -------
+    dict
+        ``title``, ``topology``, ``n_vertices``, ``n_shape`` and ``n_expression``.
+
+    Raises
+    ------
+    InputError
+        If the file is absent, damaged or not a face model.
+    """
+    with _opened(path) as stored:
+        card = _card(path, stored[CARD] if CARD in stored.files else None)
+    return {"title": card["name"], **{name: card[name] for name in ("topology", *_COUNTS)}}
+
+
+def _card(path, entry):
+    try:
+        card = json.loads(str(entry)) if entry is not None else {}
+    except ValueError:
+        card = {}
+    if card.get("format") == FORMAT:
+        return card
+    problem = f"is not a face model of this version of v2mlib ({FORMAT!r})"
+    raise InputError(path, problem, _AGAIN)
 
 
 def read_npz(path):
@@ -100,13 +130,46 @@ def read_npz(path):
     InputError
         If the file is absent or damaged, or holds Python objects.
     """
+    with _opened(path) as stored:
+        return {name: stored[name] for name in stored.files}
+
+
+def array_names(path):
+    """Names of the arrays of an ``.npz``.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+
+    Returns
+    -------
+    set of str
+        The names.
+
+    Raises
+    ------
+    InputError
+        If the file is absent or damaged.
+    """
+    with _opened(path) as stored:
+        return set(stored.files)
+
+
+@contextlib.contextmanager
+def _opened(path):
     try:
         with np.load(path, allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files}
+            if not hasattr(stored, "files"):
+                raise ValueError("a single array")
+            yield stored
+    except V2MError:
+        raise
     except FileNotFoundError:
         raise InputError(path, "does not exist", "check the path") from None
     except IsADirectoryError:
         raise InputError(path, "is a folder", "give the .npz file itself") from None
-    except (OSError, EOFError, zipfile.BadZipFile, ValueError, AttributeError) as error:
+    # A damaged archive can fail in the zip reader, its decompressor or numpy's header parser.
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error, ValueError) as error:
         problem = f"cannot be read as .npz ({error or type(error).__name__})"
         raise InputError(path, problem, "it may be cut short: copy or convert it again") from error
