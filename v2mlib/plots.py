@@ -18,6 +18,7 @@ ROLES = {
     "mean_face": "#5f6b7a",
     "sex_mean_face": "#e69f00",
     "ridge": "#cc79a7",
+    "pretrained": "#56b4e9",
     "another_voice": "#d55e00",
 }
 _INK, _GRID = "#1b2230", "#dfe4ea"
