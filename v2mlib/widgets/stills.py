@@ -120,7 +120,7 @@ def png_text(image):
     """
     image = image.convert("RGB")
     # Pillow dithers only towards a palette that it is given.
-    palette = image.quantize(256)
+    palette = image.quantize(256, kmeans=3)
     stream = io.BytesIO()
     image.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG).save(
         stream, "png", optimize=True
