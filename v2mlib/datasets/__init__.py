@@ -1,5 +1,24 @@
-"""Data sets: folders of recordings and photographs, and their truth."""
+"""Data sets: folders of recordings and photographs, their truth, and what training reads."""
 
-from v2mlib.datasets.world import World, load_world
+import importlib
 
-__all__ = ["World", "load_world"]
+# Imported when first used: what reads tables or speaks needs no torch.
+_HOMES = {
+    "CropSampler": "crops",
+    "LogMelStore": "features",
+    "World": "world",
+    "load_world": "world",
+    "log_mel_store": "features",
+}
+
+__all__ = list(_HOMES)
+
+
+def __getattr__(name):
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__():
+    return sorted(_HOMES)

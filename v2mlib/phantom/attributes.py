@@ -54,14 +54,22 @@ def to_physical(latents, male, names=VOICE_ATTRIBUTES):
     >>> to_physical(np.zeros((2, 4)), np.array([True, False])).round(1).tolist()
     [[120.0, 170.0, 4.8, -24.0], [210.0, 145.0, 4.6, -20.0]]
     """
-    table = attribute_table().loc[list(names)]
-    logarithmic = (table["scale"] == "log").to_numpy()
-    means = np.where(np.asarray(male)[..., None], table["male"], table["female"])
-    centre = np.where(logarithmic, np.log(np.abs(means)), means)
-    values = centre + np.asarray(latents) * table["sd"].to_numpy()
+    logarithmic, centres, sd = _moments(names)
+    values = centres[np.asarray(male).astype(int)] + np.asarray(latents) * sd
     return np.where(logarithmic, np.exp(np.where(logarithmic, values, 0.0)), values)
 
 
+@functools.cache
+def _moments(names):
+    """Which attributes are logarithmic; centres of (women, men) and sds on their scales."""
+    table = attribute_table().loc[list(names)]
+    logarithmic = (table["scale"] == "log").to_numpy()
+    means = table[["female", "male"]].to_numpy(dtype=float).T  # (sex, attribute)
+    centres = np.where(logarithmic, np.log(np.abs(means)), means)
+    return logarithmic, centres, table["sd"].to_numpy(dtype=float)
+
+
+@functools.cache
 def session_noise_ratio():
     """Session noise of one utterance relative to the spread between people.
 
@@ -74,6 +82,7 @@ def session_noise_ratio():
     return (table["session_sd"] / table["sd"]).to_numpy()
 
 
+@functools.cache
 def sex_directions():
     """Which sex has more of each voice attribute.
 

@@ -27,7 +27,7 @@ _BLOCK = 2_000
 class Ceiling(NamedTuple):
     """Errors of the best predictor and of the baselines.
 
-    Parameters
+    Attributes
     ----------
     errors : pandas.DataFrame
         One row per method and measure: `method` ("mean_face", "sex_mean_face", "ceiling"),
@@ -131,11 +131,11 @@ def closed_form_errors(law, method):
     axes = np.linalg.svd(jacobian, full_matrices=False)[2]  # (4, shape)
 
     def moments(directions):
-        """Mean difference (of either sign) and sd of the error along directions."""
+        # Mean difference (of either sign) and variance of the error along directions.
         whitened = directions @ law.within_root
         variance = (whitened**2).sum(1)
         shift = np.zeros(len(directions))
-        if method == "mean_face" or law.world == "null" and method == "ceiling":
+        if method == "mean_face" or (law.world == "null" and method == "ceiling"):
             shift = directions @ law.half_difference
         elif method == "ceiling":
             variance = variance - ((whitened @ law.voice_link) ** 2).sum(1)

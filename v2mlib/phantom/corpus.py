@@ -6,6 +6,7 @@ cached under a name that hashes everything it depends on. Pitch pulses are found
 what is left per utterance is the overlap-add itself.
 """
 
+import contextlib
 import functools
 import hashlib
 import importlib.metadata
@@ -15,6 +16,11 @@ import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
+
+try:
+    import fcntl
+except ImportError:  # Windows has no such locks: there two processes may do the same work
+    fcntl = None
 
 import numpy as np
 import pandas as pd
@@ -50,7 +56,7 @@ _VOWEL_SIGNS = set("aeiouæɐɑɒɔəɚɛɜɪʊʌ")
 class BaseSentence(NamedTuple):
     """One sentence by one base voice.
 
-    Parameters
+    Attributes
     ----------
     samples : ndarray of int16, (sample,)
         At `BASE_RATE`.
@@ -65,7 +71,7 @@ class BaseSentence(NamedTuple):
 class Corpus(NamedTuple):
     """The base corpus, memory-mapped.
 
-    Parameters
+    Attributes
     ----------
     samples : ndarray of int16, (sample,)
         All sentences end to end.
@@ -173,13 +179,12 @@ def ensure_corpus():
         return folder
     partial = folder.with_name(f".{name}.{os.getpid()}.partial")
     try:
-        partial.mkdir(parents=True)
-        _speak_all(partial)
-        try:
+        with _turn(folder.with_name(f".{name}.lock")):
+            if folder.exists():  # made while this process waited
+                return folder
+            partial.mkdir(parents=True)
+            _speak_all(partial)
             os.rename(partial, folder)
-        except OSError:
-            if not folder.exists():  # else another process finished first, with the same bytes
-                raise
     except OSError as error:
         raise InputError(
             folder, f"cannot be written ({error.strerror})", "free space, or set V2M_CACHE"
@@ -187,6 +192,15 @@ def ensure_corpus():
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return folder
+
+
+@contextlib.contextmanager
+def _turn(path):
+    """Let one process at a time make the corpus; the others wait."""
+    with open(path, "w") as lock:
+        if fcntl is not None:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _speak_all(folder):

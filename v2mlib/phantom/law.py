@@ -43,7 +43,7 @@ N_MEASURED = 20_000
 class Law:
     """A law mapped to the coefficients of one face model.
 
-    Parameters
+    Attributes
     ----------
     name : {"teaching", "published"}
         Which rows of `phantom_law.csv`.

@@ -16,7 +16,7 @@ from v2mlib.faces.lines import DIVISOR, RATIO_LINES
 class LineFrame(NamedTuple):
     """Lines of one face model and one definition.
 
-    Parameters
+    Attributes
     ----------
     names : tuple of str
         Line names.

@@ -21,7 +21,7 @@ _TONES = np.array([[0.20, 0.16, 0.14], [0.42, 0.36, 0.32], [0.75, 0.70, 0.66], [
 class PhotoConfig:
     """What photographs are like.
 
-    Parameters
+    Attributes
     ----------
     size : int, pixels
         Height and width.
@@ -46,7 +46,7 @@ class PhotoConfig:
 class PhotoPlan(NamedTuple):
     """All of a photograph but the face.
 
-    Parameters
+    Attributes
     ----------
     camera : Camera
         Pose and distance; not framed yet.
@@ -98,7 +98,7 @@ class PhotoPlan(NamedTuple):
 class Photo(NamedTuple):
     """A photograph and what is known about it.
 
-    Parameters
+    Attributes
     ----------
     image : PIL.Image.Image
         RGB.

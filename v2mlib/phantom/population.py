@@ -36,7 +36,7 @@ VALIDATION_SHARE = 0.15
 class PopulationConfig:
     """What a population depends on.
 
-    Parameters
+    Attributes
     ----------
     n_identities : int
         People.
@@ -122,8 +122,8 @@ class Population:
 
     Examples
     --------
-    >>> people = Population(24, seed=1)  # doctest: +SKIP
-    >>> people.identities["split"].value_counts().to_dict()  # doctest: +SKIP
+    >>> people = Population(24, seed=1)
+    >>> people.identities["split"].value_counts().to_dict()
     {'test': 12, 'train': 10, 'validation': 2}
     """
 

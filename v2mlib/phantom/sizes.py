@@ -9,7 +9,7 @@ from v2mlib.checks import InputError
 class Size:
     """People, clips and photographs of a world.
 
-    Parameters
+    Attributes
     ----------
     n_identities : int
         People.

@@ -37,7 +37,7 @@ def stream(seed, *key):
 class Speakers:
     """Voices of a population.
 
-    Parameters
+    Attributes
     ----------
     voices : pandas.DataFrame
         As `Population.voices`.

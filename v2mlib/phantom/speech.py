@@ -11,8 +11,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.ndimage import uniform_filter1d
-from scipy.signal import lfilter
 
 from v2mlib.checks import InputError
 from v2mlib.phantom.attributes import session_noise_ratio, to_physical
@@ -25,13 +23,14 @@ _FORMANT_RATIOS = (0.75, 1.35)
 _PITCHES_HZ = (60.0, 400.0)
 _GAP_S = 0.15  # silence between two sentences
 _LONGEST_PERIOD_S = 0.02
+_RUMBLE = np.concatenate([[1.0], 0.4 * 0.9 ** np.arange(24)])  # noise that is stronger below 1 kHz
 
 
 @dataclasses.dataclass(frozen=True)
 class SpeechConfig:
     """What a recording is like, apart from the speaker.
 
-    Parameters
+    Attributes
     ----------
     duration_s : float, s
         Length of every clip.
@@ -80,7 +79,7 @@ class SpeechConfig:
 class Utterance(NamedTuple):
     """What is said and how, before any sound is made.
 
-    Parameters
+    Attributes
     ----------
     base_voice : str
         The identity's base voice.
@@ -176,7 +175,7 @@ def synthesise(utterance, config):
     dry = _move(utterance, config)
     speech = dry * (10 ** (utterance.level_db / 20) / _rms(dry))
     speech = _in_room(speech + _breath(speech, utterance.breathiness_db, rng), utterance, rng)
-    noise = lfilter([1.0, -0.5], [1.0, -0.9], rng.standard_normal(len(speech)))  # some rumble
+    noise = np.convolve(rng.standard_normal(len(speech)), _RUMBLE, mode="same")
     noise *= _rms(speech) / _rms(noise) * 10 ** (-utterance.snr_db / 20)
     sound = speech + noise
     return (sound / max(1.0, np.abs(sound).max() / 0.99)).astype(np.float32)
@@ -272,7 +271,7 @@ def _move(utterance, config):
 def _breath(speech, breathiness_db, rng):
     """Aspiration noise that follows the voice, rising by 6 dB per octave."""
     noise = np.diff(rng.standard_normal(len(speech) + 1))
-    noise *= np.sqrt(np.maximum(uniform_filter1d(speech**2, 320, mode="nearest"), 0))
+    noise *= np.sqrt(_moving_average(speech**2, 320))
     return noise * (_rms(speech) / _rms(noise) * 10 ** (breathiness_db / 20))
 
 
@@ -290,6 +289,14 @@ def _in_room(speech, utterance, rng):
     spectrum = np.fft.rfft(speech, n_fft) * np.fft.rfft(tail, n_fft) * channel
     filtered = np.fft.irfft(spectrum, n_fft)[: len(speech)]
     return filtered * (_rms(speech) / _rms(filtered))
+
+
+def _moving_average(power, width):
+    """Mean of a non-negative signal over a window about each sample, shorter at the ends."""
+    total = np.concatenate([np.zeros(1), np.cumsum(power)])
+    here, half = np.arange(len(power)), width // 2
+    ends, starts = np.minimum(here + half, len(power)), np.maximum(here - half, 0)
+    return np.maximum(total[ends] - total[starts], 0) / (ends - starts)
 
 
 def _rms(signal):

@@ -10,7 +10,7 @@ from v2mlib.checks import InputError
 from v2mlib.datasets.world import face_model_path, read_marker
 from v2mlib.files import atomic
 from v2mlib.phantom.speakers import Speakers
-from v2mlib.phantom.speech import SAMPLE_RATE
+from v2mlib.phantom.speech import SAMPLE_RATE, synthesise
 
 
 def clip_maker(setup):
@@ -34,16 +34,14 @@ def clip_maker(setup):
         row, n_clips = job
         rows = []
         for number in range(n_clips):
-            path = speakers.clip(row, number)
+            path, plan = speakers.clip(row, number), speakers.utterance(row, number)
             if not (folder / path).exists():
-                samples = np.round(speakers.speak(row, number) * 32767).astype(np.int16)
+                samples = np.round(synthesise(plan, speakers.config) * 32767).astype(np.int16)
                 _save(folder / path, lambda partial, samples=samples: soundfile.write(
                     partial, samples, SAMPLE_RATE, subtype="PCM_16"))  # fmt: skip
-            plan = speakers.utterance(row, number)._asdict()
-            plan["sentences"] = list(plan["sentences"])
-            identity = speakers.voices["identity"].iloc[row]
-            clip = {"identity": identity, "utterance": number, "path": path}
-            rows.append(clip | {"duration_s": speakers.config.duration_s} | plan)
+            clip = {"identity": speakers.voices["identity"].iloc[row], "utterance": number}
+            clip |= {"path": path, "duration_s": speakers.config.duration_s}
+            rows.append(clip | plan._asdict() | {"sentences": list(plan.sentences)})
         return rows
 
     return make

@@ -24,6 +24,7 @@ from v2mlib.datasets.world import (
     fingerprint,
     load_world,
     read_marker,
+    same_fingerprint,
     what_is_missing,
 )
 from v2mlib.files import atomic
@@ -36,6 +37,7 @@ from v2mlib.processes import run_jobs
 from v2mlib.staging import only_one
 
 _NATIONALITY = "Phantom"
+_FILES_PER_WORKER = 60  # fewer do not repay the start of a process
 
 
 def make_world(
@@ -185,10 +187,9 @@ def _build(population, out, size, workers, progress):
 
 def _run(target, jobs, setup, workers, progress, label):
     """Run jobs of `(row, number of files)`, and put their rows in order."""
-    answers = [None] * len(jobs)
-    with tqdm(
-        total=sum(job[1] for job in jobs), desc=label, unit="file", disable=not progress
-    ) as bar:
+    answers, n_files = [None] * len(jobs), sum(job[1] for job in jobs)
+    workers = min(workers, 1 + n_files // _FILES_PER_WORKER)
+    with tqdm(total=n_files, desc=label, unit="file", disable=not progress) as bar:
         for position, rows in run_jobs(target, jobs, setup=setup, workers=workers):
             answers[position] = rows
             bar.update(len(rows))
@@ -222,11 +223,10 @@ def _is_known(population):
     from v2mlib.faces import load_face_model
 
     try:
-        return fingerprint(load_face_model(population.config.face_model)) == fingerprint(
-            population.face_model
-        )
+        known = load_face_model(population.config.face_model)
     except InputError:
         return False
+    return same_fingerprint(fingerprint(known), fingerprint(population.face_model))
 
 
 def _refuse_other(out, found, manifest):
@@ -241,12 +241,15 @@ def _refuse_other(out, found, manifest):
         # Through JSON, as the marker was: tuples become lists.
         wanted = json.loads(json.dumps(manifest[part]))
         for key in wanted.keys() | found[part].keys():
-            if wanted.get(key) != found[part].get(key):
+            one, other = wanted.get(key), found[part].get(key)
+            if part == "made_from" and key == "face_model" and same_fingerprint(one, other):
+                continue
+            if one != other:
+                differs = f"its {key} is {other}, not {one}"
+                if part == "made_from":
+                    differs = f"made from another version of the {key}"
                 raise InputError(
-                    out,
-                    f"holds another world: its {key} is {found[part].get(key)}, not "
-                    f"{wanted.get(key)}",
-                    "choose another folder, or delete this one",
+                    out, f"holds another world: {differs}", "choose another folder, or delete it"
                 )
 
 
