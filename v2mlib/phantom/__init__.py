@@ -14,7 +14,7 @@ _HOMES = {
     "Size": "sizes",
     "SpeechConfig": "speech",
     "build_world": "world",
-    "ceiling": "ceiling",
+    "ceiling": "attainable",
     "make_world": "world",
 }
 
@@ -25,9 +25,7 @@ def __getattr__(name):
     """Import on first use: speech needs neither torch nor a renderer."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = importlib.import_module(f"{__name__}.{_HOMES[name]}")
-    # A function may share its module's name: bind the function, not the module.
-    globals()[name] = getattr(module, name)
+    globals()[name] = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
     return globals()[name]
 
 
