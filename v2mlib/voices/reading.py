@@ -200,6 +200,8 @@ def _check_container(path):
                 raise InputError(path, "is empty (0 bytes)", "record or download it again")
             kind = unsupported_format(stream)
             missing = 0 if kind else missing_bytes(stream)
+    except InputError:  # a ValueError too: not to be wrapped below
+        raise
     except FileNotFoundError:
         raise InputError(path, "does not exist", "check the spelling and the folder") from None
     except PermissionError:
