@@ -159,10 +159,13 @@ def array_names(path):
 @contextlib.contextmanager
 def _opened(path):
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        # Opened here: numpy leaves the file open where the archive is damaged.
+        with open(path, "rb") as stream:
+            stored = np.load(stream, allow_pickle=False)
             if not hasattr(stored, "files"):
                 raise ValueError("a single array")
-            yield stored
+            with stored:
+                yield stored
     except V2MError:
         raise
     except FileNotFoundError:

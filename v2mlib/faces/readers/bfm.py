@@ -120,10 +120,11 @@ def _assemble(path, parts, statistics):
         raise InputError(
             path, f"has {vertex} vertices", f"expected {N_NECKLESS} (no neck) or {N_TRIMMED}"
         )
-    # Keypoints number the rows of the mean, three to a landmark.
+    # Keypoints number the rows of the mean: x, y and z of each landmark in turn.
     keypoints = np.asarray(parts.keypoints).astype(np.int64).ravel()
-    if keypoints.size != 3 * 68:
-        raise InputError(path, f"has {keypoints.size} keypoint rows, expected 204", _AGAIN)
+    if keypoints.size != 3 * 68 or (keypoints % 3 != np.tile([0, 1, 2], 68)).any():
+        problem = f"has {keypoints.size} keypoints that are not x, y, z of 68 landmarks"
+        raise InputError(path, problem, _AGAIN)
     n_shape = min(parts.shape.shape[1], len(statistics.shape_std))
     n_expression = min(parts.expression.shape[1], len(statistics.expression_std))
     return assemble(

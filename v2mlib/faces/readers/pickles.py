@@ -1,7 +1,7 @@
 """Pickles of numpy arrays and nothing else.
 
 A pickle is a program: loading one from a stranger runs what the stranger wrote. This unpickler
-knows four names, all of them needed to rebuild an array; any other name is refused when it is
+knows a handful of names, all needed to rebuild an array; any other name is refused when it is
 looked up, which is before anything could be called.
 """
 
@@ -32,11 +32,26 @@ def _empty_array(kind, shape, type_code):
     return np.ndarray.__new__(np.ndarray, shape, type_code)
 
 
+def _array_of_bytes(content, dtype, shape, order):
+    """What numpy itself calls to rebuild an array from protocol 5."""
+    return np.frombuffer(content, dtype=dtype).reshape(shape, order=order)
+
+
+def _plain_dtype(code, *flags):
+    """Type of numbers or text; objects and records could smuggle in pointers."""
+    dtype = np.dtype(code, *flags)
+    if dtype.kind not in "fiubcSU":
+        raise pickle.UnpicklingError(f"arrays of type {code!r} are not read")
+    return dtype
+
+
 _ALLOWED = {
     ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): np.dtype,
+    ("numpy", "dtype"): _plain_dtype,
     ("numpy.core.multiarray", "_reconstruct"): _empty_array,
     ("numpy._core.multiarray", "_reconstruct"): _empty_array,
+    ("numpy.core.numeric", "_frombuffer"): _array_of_bytes,
+    ("numpy._core.numeric", "_frombuffer"): _array_of_bytes,
     ("_codecs", "encode"): _latin1_bytes,
 }
 
