@@ -172,7 +172,7 @@ def synthesise(utterance, config):
         16 kHz mono in [-1, 1].
     """
     rng = np.random.default_rng(utterance.noise_seed)
-    dry = _move(utterance, config)
+    dry = move(utterance, config)
     speech = dry * (10 ** (utterance.level_db / 20) / _rms(dry))
     speech = _in_room(speech + _breath(speech, utterance.breathiness_db, rng), utterance, rng)
     noise = np.convolve(rng.standard_normal(len(speech)), _RUMBLE, mode="same")
@@ -197,7 +197,7 @@ def utterance_phones(utterance, config):
         `start_s`, `end_s`, `phone` (IPA; empty for silence), until the clip ends.
     """
     corpus = base_corpus()
-    stretch = _stretch(utterance)
+    stretch = stretch_factor(utterance)
     start, parts = 0.0, []
     for number in utterance.sentences:
         if start * stretch >= config.duration_s:
@@ -211,19 +211,57 @@ def utterance_phones(utterance, config):
     return phones[phones["start_s"] < config.duration_s].reset_index(drop=True)
 
 
-def _stretch(utterance):
-    """Factor on durations from the base voice's rate to the speaker's."""
+def stretch_factor(utterance):
+    """Find the factor on durations from the base voice's rate to the speaker's.
+
+    Parameters
+    ----------
+    utterance : Utterance
+        The plan.
+
+    Returns
+    -------
+    float
+        Above 1 for slow speakers.
+    """
     return base_corpus().voices[utterance.base_voice]["rate_hz"] / utterance.speaking_rate_hz
 
 
-def _formant_ratio(utterance):
+def formant_ratio(utterance):
+    """Find the factor on formants from the base voice's vocal tract to the speaker's.
+
+    Parameters
+    ----------
+    utterance : Utterance
+        The plan.
+
+    Returns
+    -------
+    float
+        Above 1 for a shorter vocal tract; cut where overlap-add is no longer accurate.
+    """
     lengths = BASE_VOICES["m"] | BASE_VOICES["f"]
     ratio = lengths[utterance.base_voice] / utterance.vocal_tract_length_mm
     return float(np.clip(ratio, *_FORMANT_RATIOS))
 
 
-def _excerpt(utterance, needed_s):
-    """Base samples and pulses of as many sentences as are needed, cut to length."""
+def excerpt(utterance, needed_s):
+    """Cut base samples and pulses from as many sentences as are needed.
+
+    Parameters
+    ----------
+    utterance : Utterance
+        The plan.
+    needed_s : float, s
+        Length at the base voice's rate.
+
+    Returns
+    -------
+    samples : ndarray, (sample,)
+        At `BASE_RATE`, in [-1, 1].
+    pulses : ndarray, (pulse,), s
+        Glottal pulses.
+    """
     corpus, samples, pulses, start = base_corpus(), [], [], 0.0
     for number in utterance.sentences:
         sentence = corpus.sentence(utterance.base_voice, number)
@@ -237,14 +275,27 @@ def _excerpt(utterance, needed_s):
     return samples, pulses[pulses < needed_s]
 
 
-def _move(utterance, config):
-    """Give the base voice the session's pitch, vocal-tract length and rate."""
+def move(utterance, config):
+    """Give the base voice the session's pitch, vocal-tract length and rate.
+
+    Parameters
+    ----------
+    utterance : Utterance
+        The plan.
+    config : SpeechConfig
+        The recording.
+
+    Returns
+    -------
+    ndarray, (sample,)
+        16 kHz mono, dry.
+    """
     import parselmouth
     import soxr
     from parselmouth.praat import call, run
 
-    ratio, stretch = _formant_ratio(utterance), _stretch(utterance)
-    samples, pulses = _excerpt(utterance, (config.duration_s + 0.1) / stretch)
+    ratio, stretch = formant_ratio(utterance), stretch_factor(utterance)
+    samples, pulses = excerpt(utterance, (config.duration_s + 0.1) / stretch)
     # Played `ratio` times as fast: formants move by the ratio, and so do all times.
     sound = parselmouth.Sound(samples, BASE_RATE * ratio)
     points = call("Create empty PointProcess", "pulses", 0, sound.duration)
