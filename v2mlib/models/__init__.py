@@ -1,20 +1,25 @@
-"""Networks, their weights, and the model that turns a voice into a face."""
+"""Networks, and Voice2Mesh, which predicts a face from a voice."""
 
-from v2mlib.models.checkpoints import convert_checkpoint, read_checkpoint
-from v2mlib.models.face import Face
-from v2mlib.models.networks import CoefficientHeads, Generator, VoiceEncoder, VoiceToCoefficients
-from v2mlib.models.voice2mesh import Voice2Mesh
-from v2mlib.models.weights import load_weights, save_weights
+import importlib
 
-__all__ = [
-    "CoefficientHeads",
-    "Face",
-    "Generator",
-    "Voice2Mesh",
-    "VoiceEncoder",
-    "VoiceToCoefficients",
-    "convert_checkpoint",
-    "load_weights",
-    "read_checkpoint",
-    "save_weights",
-]
+_HOMES = {
+    "CoefficientHeads": "heads",
+    "Face": "face",
+    "Generator": "generator",
+    "Voice2Mesh": "voice2mesh",
+    "VoiceEncoder": "voice_encoder",
+}
+
+__all__ = list(_HOMES)
+
+
+def __getattr__(name):
+    """Import on first use: a face needs no networks."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__():
+    """List the public names."""
+    return sorted(_HOMES)

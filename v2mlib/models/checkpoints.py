@@ -1,140 +1,145 @@
-"""The authors' public checkpoints, by key, without running any code of theirs.
-
-================ ============================================= ==========================
-kind             public file                                   keys
-================ ============================================= ==========================
-voice_encoder    ``voice_embedding.pth`` of voice2face         ``model.0.weight`` ...
-generator        ``generator.pth`` of voice2face               ``model.0.weight`` ...
-supervised_head  supervised generator of Voice2Mesh            ``classifier_shape.1`` ...
-================ ============================================= ==========================
-
-A ``module.`` in front (left by DataParallel) and a ``state_dict`` around are taken off.
-"""
+"""Readers of the authors' public checkpoints, which are converted by name to safetensors."""
 
 import pickle
-import re
+import zipfile
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
+import v2mlib
 from v2mlib.checks import InputError
-from v2mlib.models.networks import CoefficientHeads, Generator, VoiceEncoder
-from v2mlib.models.weights import save_weights
-
-_HEADS = {"shape": "shape", "exp": "expression", "scale": "scale"}
-
-
-def _layers(key):
-    return re.sub(r"^model\.", "layers.", key)
+from v2mlib.files import sha256
+from v2mlib.models.generator import Generator
+from v2mlib.models.heads import CoefficientHeads
+from v2mlib.models.voice_encoder import VoiceEncoder
+from v2mlib.models.weights import load_exactly, read_weights, write_weights
 
 
-def _heads(key):
-    found = re.fullmatch(r"classifier_(shape|exp|scale)\.1\.(weight|bias)", key)
-    return f"{_HEADS[found[1]]}.{found[2]}" if found else key
+class _Kind(NamedTuple):
+    """How a released network's names map to ours."""
+
+    build: type
+    options: dict
+    renamed: dict  # prefix there -> prefix here
 
 
 KINDS = {
-    "voice_encoder": (lambda state: VoiceEncoder(), _layers),
-    "generator": (lambda state: Generator(), _layers),
-    "supervised_head": (lambda state: CoefficientHeads(scale="scale.weight" in state), _heads),
+    "voice_encoder": _Kind(VoiceEncoder, {}, {"model.": "layers."}),
+    "generator": _Kind(Generator, {}, {"model.": "layers."}),
+    "supervised_head": _Kind(
+        CoefficientHeads,
+        {"dropout": 0.2, "scale": True},
+        {
+            "classifier_shape.1.": "shape.",
+            "classifier_exp.1.": "expression.",
+            "classifier_scale.1.": "scale.",
+        },
+    ),
 }
-"""Kinds of public checkpoints: the network to build, and the name of each key in it."""
+"""Kinds of released checkpoints that can be converted."""
 
 
-def read_checkpoint(path, kind):
-    """A network with the weights of a public checkpoint.
+def convert(path, kind, out):
+    """Convert a released checkpoint to safetensors with a card.
 
     Parameters
     ----------
     path : path
-        A file written by ``torch.save``; only tensors are read from it.
+        The ``.pth`` file. It is read as arrays only: one that would run code is refused.
     kind : {"voice_encoder", "generator", "supervised_head"}
-        What it is a checkpoint of.
+        What it holds. The names of its arrays are those of the released networks, with or
+        without the ``module.`` that training on several GPUs puts before them.
+    out : path
+        The ``.safetensors`` file to write, in full precision.
 
     Returns
     -------
     torch.nn.Module
-        In evaluation mode, single precision.
+        The network with these weights, in eval mode.
 
     Raises
     ------
     InputError
-        If the file is absent or not a checkpoint, would run code, or its keys or shapes are not
-        those of this kind; all of them are named.
-
-    References
-    ----------
-    Wen et al. 2019 (voice2face); Wu et al., "Voice2Mesh", released code.
+        If the file is missing, damaged, would run code, or holds another network, listing the
+        names and shapes at fault.
     """
-    if kind not in KINDS:
-        raise InputError(f"kind {kind!r}", "is unknown", f"choose from {', '.join(KINDS)}")
-    path = Path(path)
-    build, rename = KINDS[kind]
-    state = {
-        rename(key.removeprefix("module.")): value.float() if value.is_floating_point() else value
-        for key, value in _read_tensors(path).items()
+    network, shared = _new(kind), KINDS[kind]
+    found = {}
+    for name, tensor in _read_arrays(path).items():
+        name = name.removeprefix("module.")
+        prefix = next((p for p in shared.renamed if name.startswith(p)), None)
+        known = prefix is not None
+        found[shared.renamed[prefix] + name.removeprefix(prefix) if known else name] = tensor
+    for name, tensor in network.state_dict().items():
+        if name.endswith("num_batches_tracked"):  # written by newer versions of torch only
+            found.setdefault(name, tensor)
+    tensors = {name: tensor.clone() for name, tensor in found.items()}
+    load_exactly(network, tensors, path)
+    card = {
+        "kind": kind,
+        "architecture": shared.options,
+        "data": {"kind": "released", "source": Path(path).name, "source_sha256": sha256(path)},
+        "version": v2mlib.__version__,
     }
-    network = build(state)
-    expected = network.state_dict()
-    # Very old checkpoints lack this counter, which evaluation never reads.
-    optional = {key for key in expected if key.endswith("num_batches_tracked")}
-    state |= {key: expected[key] for key in optional - set(state)}
-    faults = [f"lacks {key}" for key in expected if key not in state]
-    faults += [f"holds unknown {key}" for key in state if key not in expected]
-    faults += [
-        f"{key} has shape {tuple(state[key].shape)}, expected {tuple(value.shape)}"
-        for key, value in expected.items()
-        if key in state and state[key].shape != value.shape
-    ]
-    if faults:
-        raise InputError(path, f"is not a {kind} checkpoint", "; ".join(faults))
-    network.load_state_dict(state)
+    write_weights(out, tensors, card, half=False)
     return network.eval()
 
 
-def convert_checkpoint(path, kind, out):
-    """Convert a public checkpoint to safetensors with a card.
+def load_network(path):
+    """Load a network that `convert` wrote.
 
     Parameters
     ----------
     path : path
-        The public file.
-    kind : {"voice_encoder", "generator", "supervised_head"}
-        What it is a checkpoint of.
-    out : path
-        ``NAME.safetensors`` to write, in full precision.
+        The ``.safetensors`` file.
 
     Returns
     -------
-    pathlib.Path
-        The file written.
+    torch.nn.Module
+        In eval mode.
 
     Raises
     ------
     InputError
-        As `read_checkpoint` does.
+        If the files are missing or damaged, or hold something else.
     """
-    network = read_checkpoint(path, kind)
-    card = {"name": Path(out).stem, "kind": kind, "source": Path(path).name}
-    card["architecture"] = network.settings
-    return save_weights(network.state_dict(), card, out, half=False)
+    tensors, card = read_weights(path)
+    return load_exactly(_new(card.get("kind")), tensors, path).eval()
 
 
-def _read_tensors(path):
+def _new(kind):
+    if kind not in KINDS:
+        raise InputError(f"kind {kind!r}", "is unknown", f"choose from {', '.join(KINDS)}")
+    return KINDS[kind].build(**KINDS[kind].options)
+
+
+def _read_arrays(path):
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        stored = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise InputError(path, "does not exist", "check the path") from None
-    except pickle.UnpicklingError:
-        raise InputError(
-            path,
-            "is not a plain checkpoint: it holds more than tensors and could run code",
-            "get the file from its authors, or save its state_dict alone",
-        ) from None
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        reason = " ".join(str(error).split())[:120]
-        raise InputError(path, f"cannot be read ({reason})", "download it again") from None
-    found = found.get("state_dict", found) if isinstance(found, dict) else found
-    if not isinstance(found, dict) or not all(torch.is_tensor(value) for value in found.values()):
-        raise InputError(path, "holds no state dict", "save network.state_dict()")
-    return found
+    except IsADirectoryError:
+        raise InputError(path, "is a folder", "give the .pth file in it") from None
+    except pickle.UnpicklingError as error:
+        reason = str(error)
+        if "weights only" in reason.lower() or "weights_only" in reason.lower():
+            raise InputError(
+                path,
+                "holds Python objects beside arrays and could run code",
+                "ask for the bare state dict (torch.save(network.state_dict()))",
+            ) from None
+        raise _damaged(path) from None
+    except (OSError, EOFError, RuntimeError, ValueError, zipfile.BadZipFile, KeyError):
+        raise _damaged(path) from None
+    if isinstance(stored, dict) and isinstance(stored.get("state_dict"), dict):
+        stored = stored["state_dict"]
+    if not isinstance(stored, dict) or not all(
+        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in stored.items()
+    ):
+        raise InputError(path, "does not hold arrays by name", "give a saved state dict")
+    return stored
+
+
+def _damaged(path):
+    return InputError(path, "cannot be read as a checkpoint", "it may be cut short: copy it again")

@@ -1,74 +1,125 @@
-"""A voice in, a face out."""
+"""Voice2Mesh: a recording goes in, a face comes out."""
 
-import os
+import dataclasses
+from pathlib import Path
 
 import numpy as np
 import torch
 
 import v2mlib
-from v2mlib.checks import InputError, ShapeError
-from v2mlib.datasets.world import fingerprint
+from v2mlib.checks import InputError
+from v2mlib.datasets.world import fingerprint, same_fingerprint
 from v2mlib.faces import load_face_model
 from v2mlib.faces.model import Coefficients
 from v2mlib.models.face import Face
-from v2mlib.models.networks import CoefficientHeads, VoiceEncoder, VoiceToCoefficients
-from v2mlib.models.weights import find_weights, load_weights, save_weights
-from v2mlib.voices import front_end
+from v2mlib.models.heads import CoefficientHeads
+from v2mlib.models.voice_encoder import VoiceEncoder
+from v2mlib.models.weights import load_exactly, read_weights, write_weights
+from v2mlib.paths import shipped
+from v2mlib.voices import front_end, repeat_to
 
-#: Displacements of the landmarks below which two models count as the same coefficient space.
-_SAME_SPACE_MM = 1e-3
+KIND = "voice2mesh"
+SHIPPED = ("phantom",)
+PHANTOM_WARNING = (
+    "These weights were trained on the phantom population, whose voices and faces are synthetic "
+    "and linked far more strongly than in people. For any recording they show a synthetic face, "
+    "which says nothing about the real speaker."
+)
+_BATCH_FRAMES = 48_000  # 8 minutes of speech at a time
 
 
-class Voice2Mesh:
-    """Predicts the coefficients of a morphable face from voices.
-
-    What it predicts is a statistical estimate, an average over voices that sound alike to the
-    encoder; never an identification.
-
-    Parameters
-    ----------
-    network : VoiceToCoefficients
-        Voice encoder and coefficient heads; put into evaluation mode.
-    face_model : MorphableModel
-        Whose coefficients they are.
-    card : dict, optional
-        What the weights are: ``data``, ``training``, ``metrics``, ``warning`` ...
-    name : str
-        What to call them.
+@dataclasses.dataclass(frozen=True)
+class Architecture:
+    """What the networks of a Voice2Mesh are built from.
 
     Attributes
     ----------
-    network, face_model, card, name
-        As given.
+    n_mels : int
+        Mel bands.
+    channels : tuple of int
+        Of the voice encoder.
+    embedding_size : int
+        Of the voice encoder.
+    n_shape, n_expression : int
+        Of the heads; those of the face model.
+    dropout : float
+        Before the heads, while training.
+    minimum_frames : int
+        Shorter utterances are repeated until they have as many frames of 10 ms.
     """
 
-    def __init__(self, network, face_model, *, card=None, name="unnamed"):
-        wanted = (face_model.n_shape, face_model.n_expression)
-        settings = network.heads.settings
-        if (settings["n_shape"], settings["n_expression"]) != wanted:
-            raise ShapeError(
-                f"the network predicts {settings['n_shape']} shape and {settings['n_expression']} "
-                f"expression coefficients, face model {face_model.name!r} has {wanted[0]} and "
-                f"{wanted[1]}"
-            )
-        self.network = network.eval()
+    n_mels: int = 64
+    channels: tuple = (256, 384, 576, 864)
+    embedding_size: int = 64
+    n_shape: int = 40
+    n_expression: int = 10
+    dropout: float = 0.0
+    minimum_frames: int = 200
+
+    def build(self):
+        """Build the networks, freshly initialised.
+
+        Returns
+        -------
+        tuple of (VoiceEncoder, CoefficientHeads)
+            In training mode.
+        """
+        encoder = VoiceEncoder(self.n_mels, tuple(self.channels), self.embedding_size)
+        heads = CoefficientHeads(
+            self.n_shape,
+            self.n_expression,
+            embedding_size=self.embedding_size,
+            dropout=self.dropout,
+        )
+        return encoder, heads
+
+
+class Voice2Mesh:
+    """Predicts a face from a voice.
+
+    Parameters
+    ----------
+    encoder : VoiceEncoder
+        The voice encoder.
+    heads : CoefficientHeads
+        The heads.
+    face_model : MorphableModel
+        What the heads predict coefficients of.
+    architecture : Architecture
+        What the networks were built from.
+    card : dict, optional
+        What the weights are: `data` (`kind` "phantom" ...), `training`, `metrics`.
+    name : str
+        Of the weights.
+
+    Attributes
+    ----------
+    encoder, heads, face_model, architecture, card, name
+        The arguments.
+    """
+
+    def __init__(self, encoder, heads, face_model, architecture, *, card=None, name="unsaved"):
+        self.encoder = encoder.eval()
+        self.heads = heads.eval()
         self.face_model = face_model
+        self.architecture = architecture
         self.card = dict(card or {})
         self.name = name
 
     def __repr__(self):
-        return f"Voice2Mesh({self.name!r}, {self.face_model!r})"
+        """Name the weights and the face model."""
+        return f"Voice2Mesh({self.name!r}, face_model={self.face_model.name!r})"
 
     @classmethod
-    def load(cls, name_or_path="phantom", *, device="cpu"):
+    def load(cls, name_or_path, *, device="cpu"):
         """Load trained weights.
 
         Parameters
         ----------
         name_or_path : str or path
-            A shipped name, or a ``.safetensors`` file with its card beside it.
+            A shipped name ("phantom"), or a ``.safetensors`` file with its card beside it.
         device : torch.device or str
-            Where to compute.
+            Where the networks are put.
 
         Returns
         -------
@@ -78,214 +129,271 @@ class Voice2Mesh:
         Raises
         ------
         InputError
-            If the weights are unknown, damaged, or were trained on another version of their
-            face model.
+            If the name is unknown, a file is missing or damaged, or the face model it was
+            trained on is not here.
         """
-        path = find_weights(name_or_path)
-        state, card = load_weights(path)
-        try:
-            architecture, face = card["architecture"], card["face_model"]
-            network = VoiceToCoefficients(
-                VoiceEncoder(**architecture["encoder"]), CoefficientHeads(**architecture["heads"])
-            )
-            network.load_state_dict(state)
-            face_name, wanted = face["name"], face["fingerprint"]
-        except (KeyError, TypeError, RuntimeError) as error:
-            reason = " ".join(str(error).split())[:200]
+        known = str(name_or_path) in SHIPPED
+        path = shipped(f"{name_or_path}.safetensors") if known else Path(name_or_path)
+        if not known and path.suffix == "" and not path.exists():
             raise InputError(
-                path, f"does not hold what its card says ({reason})", "train again"
+                f"model {name_or_path}",
+                "is unknown",
+                f"known: {', '.join(SHIPPED)}; or give a .safetensors file",
+            )
+        tensors, card = read_weights(path)
+        if card.get("kind") != KIND:
+            raise InputError(
+                path, f"holds a {card.get('kind')}, not a Voice2Mesh", "choose another"
+            )
+        try:
+            architecture = Architecture(**card["architecture"])
+            encoder, heads = architecture.build()
+            face_name, wanted = card["face_model"]["name"], card["face_model"]["fingerprint"]
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise InputError(
+                path.with_suffix(".json"), f"is incomplete ({error})", "copy it again"
             ) from None
-        face_model = load_face_model(face_name)
-        if fingerprint(face_model) != wanted:
+        for part, network in (("encoder", encoder), ("heads", heads)):
+            own = {
+                key.removeprefix(f"{part}."): tensor
+                for key, tensor in tensors.items()
+                if key.startswith(f"{part}.")
+            }
+            load_exactly(network, own, path)
+        face_model = _face_model_of(path, face_name)
+        if not same_fingerprint(fingerprint(face_model), wanted):
             raise InputError(
                 path,
-                f"was trained on another version of face model {face_name!r}",
-                "restore that version, or train again",
+                f"was trained on another version of the face model {face_name}",
+                "train again, or restore that version",
             )
-        name = str(card.get("name", path.stem))
-        return cls(network, face_model, card=card, name=name).to(device)
+        model = cls(encoder, heads, face_model, architecture, card=card, name=str(name_or_path))
+        return model.to(device)
 
     def save(self, path, *, half=True):
-        """Write the weights and their card, whole or not at all.
+        """Write the weights and their card.
 
         Parameters
         ----------
         path : path
-            ``NAME.safetensors``; the card becomes ``NAME.json``.
+            The ``.safetensors`` file; the card goes beside it with ``.json``. A face model that
+            cannot be loaded by its name is written there, too.
         half : bool
-            Whether to store half precision.
+            Whether to round the weights to half precision.
 
         Returns
         -------
         pathlib.Path
-            The weights' file.
-        """
-        card = {
-            **self.card,
-            "name": self.name,
-            "architecture": {
-                "encoder": self.network.encoder.settings,
-                "heads": self.network.heads.settings,
-            },
-            "face_model": {
-                "name": self.face_model.name,
-                "topology": self.face_model.topology,
-                "fingerprint": fingerprint(self.face_model),
-            },
-            "v2mlib_version": v2mlib.__version__,
-        }
-        return save_weights(self.network.state_dict(), card, path, half=half)
-
-    def to(self, device):
-        """The same model computing elsewhere.
-
-        Parameters
-        ----------
-        device : torch.device or str
-            Where to.
-
-        Returns
-        -------
-        Voice2Mesh
-            Itself.
-        """
-        self.network.to(device)
-        return self
-
-    def with_faces(self, name_or_path):
-        """The same voice network, decoding into another face model.
-
-        Only models that share the coefficient space qualify (two meshes cut from one model,
-        say): the same coefficients must move the 68 landmarks by the same millimetres.
-
-        Parameters
-        ----------
-        name_or_path : str or path
-            The other face model.
-
-        Returns
-        -------
-        Voice2Mesh
-            Decoding into it.
+            The file.
 
         Raises
         ------
         InputError
-            If coefficients mean something else there.
+            If the suffix is another one, or the file cannot be written.
         """
-        other = load_face_model(name_or_path)
-        if not _same_space(self.face_model, other):
+        path = Path(path)
+        tensors = {
+            f"{part}.{name}": tensor
+            for part, network in (("encoder", self.encoder), ("heads", self.heads))
+            for name, tensor in network.state_dict().items()
+        }
+        face_name = self.face_model.name
+        if not _is_known(self.face_model):
+            face_name = f"{path.stem}.face.npz"
+            self.face_model.save(path.with_name(face_name))
+        rest = {key: value for key, value in self.card.items() if key not in _OWN_KEYS}
+        card = {
+            "kind": KIND,
+            "architecture": dataclasses.asdict(self.architecture),
+            "face_model": {
+                "name": face_name,
+                "topology": self.face_model.topology,
+                "fingerprint": fingerprint(self.face_model),
+            },
+            "version": v2mlib.__version__,
+            **rest,
+        }
+        if card.get("data", {}).get("kind") == "phantom":
+            card["warning"] = PHANTOM_WARNING
+        write_weights(path, tensors, card, half=half)
+        return path
+
+    def to(self, device):
+        """Move the networks to a device.
+
+        Parameters
+        ----------
+        device : torch.device or str
+            Where to. Faces are decoded on the CPU.
+
+        Returns
+        -------
+        Voice2Mesh
+            The same object.
+        """
+        self.encoder.to(device)
+        self.heads.to(device)
+        return self
+
+    def with_faces(self, name_or_model):
+        """Decode into another face model.
+
+        Parameters
+        ----------
+        name_or_model : str, path or MorphableModel
+            A model with the same shape space (for instance with other colours or regions).
+
+        Returns
+        -------
+        Voice2Mesh
+            With the same networks.
+
+        Raises
+        ------
+        InputError
+            If coefficients mean other faces there.
+        """
+        is_model = hasattr(name_or_model, "decode")
+        model = name_or_model if is_model else load_face_model(name_or_model)
+        if not same_fingerprint(fingerprint(model), fingerprint(self.face_model)):
             raise InputError(
-                f"face model {other.name!r}",
-                f"does not share the coefficients of {self.face_model.name!r}, on which the "
-                f"weights {self.name!r} were trained",
-                "choose a mesh of the same model, or train on these faces",
+                f"face model {model.name!r}",
+                f"cannot show what the weights {self.name!r} predict: they were trained on the "
+                f"faces of {self.face_model.name!r}, whose coefficients mean nothing there",
+                "train on a world made with that face model (v2m data phantom --faces ...)",
             )
-        return Voice2Mesh(self.network, other, card=self.card, name=self.name)
+        return Voice2Mesh(
+            self.encoder, self.heads, model, self.architecture, card=self.card, name=self.name
+        )
 
     def predict(self, path_or_samples, sample_rate=16_000):
-        """The face that goes with a voice, on average.
+        """Predict a face from a recording.
+
+        The whole recording is heard, of any length: silence is removed, and the voice encoder
+        takes the mean over all the speech. Less than 2 s of speech (`minimum_frames`) is
+        repeated until there is as much.
 
         Parameters
         ----------
         path_or_samples : path, or array_like (sample,) in [-1, 1]
-            A recording of any length from half a second of speech on.
+            A sound file, or one channel of samples.
         sample_rate : int, Hz
             Rate of the samples; files know their own.
 
         Returns
         -------
         Face
-            Mesh and coefficients.
+            The predicted face.
 
         Raises
         ------
         InputError
-            If the recording cannot be used.
+            If the recording cannot be read or holds less than 0.5 s of speech.
         """
-        return self.predict_many([path_or_samples], sample_rate=sample_rate)[0]
+        coefficients = self.coefficients([front_end(path_or_samples, sample_rate)])
+        return self._faces(coefficients)[0]
 
-    def predict_many(self, paths_or_samples, *, sample_rate=16_000, batch_size=32):
-        """Faces for several recordings, each by itself.
+    def predict_many(self, recordings, sample_rate=16_000):
+        """Predict a face from each of many recordings.
 
         Parameters
         ----------
-        paths_or_samples : sequence of path or array_like
-            Recordings of any lengths.
+        recordings : sequence of path or array_like
+            As in `predict`. Networks and faces work in batches.
         sample_rate : int, Hz
-            Rate of those given as samples.
-        batch_size : int
-            Recordings per pass through the network.
+            Rate of all samples.
 
         Returns
         -------
         list of Face
-            In the same order.
+            In order; the same as `predict` gives for each.
 
         Raises
         ------
         InputError
-            If a recording cannot be used.
+            If one of the recordings cannot be used.
         """
-        if isinstance(paths_or_samples, (str, os.PathLike)):
-            raise InputError(
-                paths_or_samples, "is one recording, not a list", "use predict, or put it in a list"
-            )
-        clips = [front_end(item, sample_rate) for item in paths_or_samples]
-        if not clips:
-            return []
-        coefficients = self.coefficients(clips, batch_size=batch_size)
-        vertices = self.face_model.decode(*coefficients).cpu().numpy()
-        triangles = self.face_model.triangles.cpu().numpy()
-        return [
-            Face(mesh, Coefficients(shape, expression), triangles, self.face_model.topology)
-            for mesh, shape, expression in zip(vertices, *coefficients, strict=True)
-        ]
+        recordings = list(recordings)
+        matrices = [front_end(recording, sample_rate) for recording in recordings]
+        return self._faces(self.coefficients(matrices))
 
-    @torch.inference_mode()
-    def coefficients(self, log_mels, *, batch_size=32):
-        """Coefficients for log-mel matrices.
+    def coefficients(self, log_mels):
+        """Predict coefficients from log-mel matrices.
 
         Parameters
         ----------
-        log_mels : sequence of array_like, (frame, mel=64)
-            As `v2mlib.voices.front_end` gives them.
-        batch_size : int
-            Clips per pass; clips of like length share a pass, which changes no result.
+        log_mels : sequence of ndarray, (frame, mel=64), standard deviations
+            Normalised, of any lengths.
 
         Returns
         -------
-        Coefficients
-            ``shape`` (clip, shape) and ``expression`` (clip, expression), float32 arrays.
+        Coefficients of ndarray of float32, (utterance, shape) and (utterance, expression)
+            Standardised.
         """
-        device = next(self.network.parameters()).device
-        lengths = np.array([len(clip) for clip in log_mels])
-        settings = self.network.heads.settings
-        shape = np.empty((len(lengths), settings["n_shape"]), np.float32)
-        expression = np.empty((len(lengths), settings["n_expression"]), np.float32)
-        order = np.argsort(lengths, kind="stable")
-        for start in range(0, len(order), batch_size):
-            chosen = order[start : start + batch_size]
-            padded = torch.nn.utils.rnn.pad_sequence(
-                [torch.as_tensor(log_mels[i]).float() for i in chosen], batch_first=True
-            )
-            n_frames = torch.as_tensor(lengths[chosen], device=device)
-            found = self.network(padded.to(device), n_frames)
-            shape[chosen], expression[chosen] = (part.float().cpu().numpy() for part in found)
-        return Coefficients(shape, expression)
+        embeddings = torch.from_numpy(self.embed(log_mels)).to(self._device)
+        with torch.inference_mode():
+            return Coefficients(*(part.float().cpu().numpy() for part in self.heads(embeddings)))
+
+    def embed(self, log_mels):
+        """Embed log-mel matrices in batches of similar length.
+
+        Parameters
+        ----------
+        log_mels : sequence of ndarray, (frame, mel=64), standard deviations
+            Normalised, of any lengths.
+
+        Returns
+        -------
+        ndarray of float32, (utterance, embedding=64)
+            Voice embeddings of length 1.
+        """
+        least = self.architecture.minimum_frames
+        matrices = [repeat_to(np.asarray(matrix, dtype=np.float32), least) for matrix in log_mels]
+        embeddings = np.zeros((len(matrices), self.architecture.embedding_size), dtype=np.float32)
+        for rows in _batches([len(matrix) for matrix in matrices]):
+            n_frames = [len(matrices[row]) for row in rows]
+            padded = torch.zeros(len(rows), max(n_frames), self.architecture.n_mels)
+            for place, row in enumerate(rows):
+                padded[place, : n_frames[place]] = torch.from_numpy(matrices[row])
+            with torch.inference_mode():
+                found = self.encoder(padded.to(self._device), torch.tensor(n_frames))
+            embeddings[rows] = found.float().cpu().numpy()
+        return embeddings
+
+    @property
+    def _device(self):
+        return next(self.encoder.parameters()).device
+
+    def _faces(self, coefficients):
+        return [
+            Face.from_coefficients(self.face_model, shape, expression)
+            for shape, expression in zip(*coefficients, strict=True)
+        ]
 
 
-def _same_space(one, other):
-    if (one.n_shape, one.n_expression) != (other.n_shape, other.n_expression):
+_OWN_KEYS = ("format", "kind", "architecture", "face_model", "version", "warning", "weights_sha256")
+
+
+def _batches(lengths):
+    """Rows in order of length, in batches of limited size."""
+    rows, batch = np.argsort(lengths, kind="stable"), []
+    for row in rows:
+        if batch and (len(batch) + 1) * lengths[row] > _BATCH_FRAMES:
+            yield batch
+            batch = []
+        batch.append(int(row))
+    if batch:
+        yield batch
+
+
+def _face_model_of(path, name):
+    """Load the face model of some weights: by name, or the file beside them."""
+    beside = path.with_name(name)
+    return load_face_model(beside if name.endswith(".npz") and beside.exists() else name)
+
+
+def _is_known(model):
+    try:
+        return same_fingerprint(fingerprint(load_face_model(model.name)), fingerprint(model))
+    except InputError:
         return False
-    known = ((one.landmarks >= 0) & (other.landmarks >= 0)).cpu()
-    if not known.any():
-        return False
-    for part in ("shape", "expression"):
-        a, b = (
-            getattr(model, f"{part}_basis")[model.landmarks[known]] * getattr(model, f"{part}_std")
-            for model in (one, other)
-        )
-        if (a - b).abs().max() > _SAME_SPACE_MM:
-            return False
-    return True
