@@ -201,6 +201,27 @@ def test_the_still_picture_marks_what_the_camera_sees(model):
     assert marked[row, column].sum() < 200  # a dark dot
 
 
+def _parts(text):
+    """The last figure's faces, and what figures have in common, in the order of the page."""
+    scripts = re.findall(r"<script type=\"application/json\" class=\"(.*?)\">(.*?)</script>", text)
+    found = [(css, json.loads(content)) for css, content in scripts]
+    return found[-1][1], [content for css, content in found if css == "v2m-shared"]
+
+
+def test_figures_of_a_page_write_what_they_share_once(model):
+    face, common = ("x", model.mean.numpy(), model.triangles.numpy(), None), {}
+    options = {"model": model, "height": 60, "pictures": False, "shared": common}
+    first = mesh_figure([face], **options)
+    second = mesh_figure([face, (*face[:3], np.arange(642.0))], **options)
+    assert len(_parts(first)[1]) == 1
+    packet, again = _parts(second)
+    assert again == []
+    written = _parts(first)[1][0]
+    assert {key for one in packet["faces"] for key in one["shared"].values()} <= written.keys()
+    assert packet["anatomy"] in written
+    assert len(second) < len(first)
+
+
 def test_html_is_whole_and_fetches_nothing(model):
     faces = [
         ("true </script>", model.mean.numpy(), model.triangles.numpy(), None),
@@ -209,10 +230,10 @@ def test_html_is_whole_and_fetches_nothing(model):
     ]
     text = mesh_html(faces, model=model, page=True, title="A & B", height=60)
     assert not re.search(r"https?://|@import|src=\"[^d]", text)
-    packet = json.loads(re.search(r"<script type=\"application/json\">(.*?)</script>", text)[1])
+    packet, common = _parts(text)
     assert [face["title"] for face in packet["faces"]] == ["true </script>", "far", "red"]
     assert len({face["shared"]["triangles"] for face in packet["faces"]}) == 1
-    assert len(packet["shared"]) == 4  # triangles, sky, the model's colours, red
+    assert len(common[0]) == 5  # triangles, sky, the model's colours, red, anatomy
     assert text.count("<img") == 3
     assert "A &amp; B" in text
 

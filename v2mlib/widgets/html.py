@@ -106,6 +106,7 @@ def mesh_figure(
     tools=True,
     pictures=True,
     occlusion=True,
+    shared=None,
 ):
     """One row of faces without the viewer's script.
 
@@ -138,6 +139,9 @@ def mesh_figure(
         A still picture per face for readers without scripts (about 12 KB each).
     occlusion : bool
         Darken creases; worked out once per topology, about a second.
+    shared : dict, optional
+        One dict, empty at first, handed to every figure of a page: what they have in common
+        (triangles, colours, creases) is worked out and written once.
 
     Returns
     -------
@@ -166,7 +170,9 @@ def mesh_figure(
         else ()
     )
     skin = None if model is None or model.colours is None else as_array(model.colours)
-    gloss, shared, skies, packed, stills = gloss_of(model), {}, {}, [], []
+    gloss, packed, stills = gloss_of(model), [], []
+    common = {} if shared is None else shared
+    skies, written, own = common.setdefault("skies", {}), common.setdefault("written", set()), {}
     for (name, vertices, corners, paint), caption in zip(entries, captions, strict=True):
         if model is not None and len(vertices) != model.n_vertices:
             raise ShapeError(
@@ -180,7 +186,7 @@ def mesh_figure(
         sky = skies[corner_bytes]
         numbers = next(maps) if paint is not None and paint.ndim == 1 else None
         colours = None if numbers is not None else skin if paint is None else paint
-        common = {
+        parts = {
             "triangles": corner_bytes,
             "colours": pack_colours(colours),
             "sky": pack_colours(sky),
@@ -191,7 +197,7 @@ def mesh_figure(
                 "title": name,
                 "caption": caption,
                 **pack_vertices(vertices),
-                "shared": {part: _share(shared, data) for part, data in common.items() if data},
+                "shared": {part: _share(own, data) for part, data in parts.items() if data},
                 "scalars": numbers.message() if numbers is not None else None,
             }
         )
@@ -201,16 +207,25 @@ def mesh_figure(
                 size=(height, height), occlusion=sky, gloss=gloss,
             )  # fmt: skip
             stills.append(_still_cell(name, caption, data_address(picture)))
+    anatomy = json.dumps(as_text(pack_anatomy(model))).encode()
     packet = {
-        "faces": packed, "shared": shared, "anatomy": pack_anatomy(model), "linked": linked,
-        "camera": camera, "height": height, "theme": theme, "tools": tools,
+        "faces": packed, "anatomy": _share(own, anatomy), "linked": linked, "camera": camera,
+        "height": height, "theme": theme, "tools": tools,
     }  # fmt: skip
-    # "</script>" inside a title must not end the element.
-    text = json.dumps(as_text(packet)).replace("<", "\\u003c")
+    new = {key: data for key, data in own.items() if key not in written}
+    written.update(new)
     return (
-        f'<figure class="v2m-figure"><div class="v2m-row">{"".join(stills)}</div>'
-        f'<script type="application/json">{text}</script></figure>\n'
+        f'<figure class="v2m-figure"><div class="v2m-row" style="min-height:{height}px">'
+        f"{''.join(stills)}</div>"
+        f"{_as_script(new, 'v2m-shared') if new else ''}{_as_script(packet, 'v2m-packet')}"
+        "</figure>\n"
     )
+
+
+def _as_script(content, css):
+    # "</script>" inside a title must not end the element.
+    text = json.dumps(as_text(content)).replace("<", "\\u003c")
+    return f'<script type="application/json" class="{css}">{text}</script>'
 
 
 def _share(shared, data):
