@@ -24,7 +24,7 @@ def _job(folder, log, *, seed=0, steps=1, fail=None):
 
     stages.run("one", "first", build("one"))
     stages.run("two", "second", build("two"), steps=steps)
-    stages.run("three", "third", build("three"))
+    stages.run("three", "third", build("three"), results=("result",))
     return stages
 
 
@@ -80,6 +80,15 @@ def test_a_torn_marker_means_not_done(tmp_path):
     log.clear()
     _job(tmp_path, log)
     assert _built(log) == ["two"]
+
+
+def test_a_deleted_result_is_made_again(tmp_path):
+    log = []
+    _job(tmp_path, log)
+    (tmp_path / "three" / "result").unlink()
+    log.clear()
+    _job(tmp_path, log)
+    assert _built(log) == ["three"]
 
 
 def test_only_one_at_a_time_and_a_kill_lets_go(tmp_path):

@@ -74,7 +74,7 @@ class Stages:
         self.seconds = {}
         self._key = _digest(config)
 
-    def run(self, name, title, build, **config):
+    def run(self, name, title, build, *, results=(), **config):
         """Do a stage, or find it done.
 
         Parameters
@@ -85,6 +85,8 @@ class Stages:
             What it does, for the reader.
         build : callable
             Called with the stage's folder; leaves its results there.
+        results : sequence of str
+            Files, relative to the stage's folder, that must be there for it to be done.
         **config
             What this stage and those after it depend on besides, as plain data.
 
@@ -101,7 +103,8 @@ class Stages:
         self._key = key = _digest([self._key, name, config])
         place, marker = self.folder / name, self.folder / "stages" / f"{name}.json"
         state = _read(marker)
-        if state.get("key") == key and state.get("finished") and place.is_dir():
+        there = place.is_dir() and all((place / result).exists() for result in results)
+        if state.get("key") == key and state.get("finished") and there:
             self.seconds[name] = state["seconds"]
             self.announce(f"{title}: done before ({state['seconds']:.0f} s then)")
             return place
