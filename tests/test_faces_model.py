@@ -214,7 +214,7 @@ def test_lines_and_regions_by_name():
 
 
 def test_precision_changes_without_touching_indices():
-    model = small_model().to(dtype=torch.float64)
+    model = small_model(extras={"ids": torch.arange(3)}).to(dtype=torch.float64)
     assert model.decode(torch.zeros(5)).dtype == torch.float64
-    assert model.triangles.dtype == torch.int64
-    assert model.regions["nose"].dtype == torch.int64
+    for indices in (model.triangles, model.regions["nose"], model.extras["ids"]):
+        assert indices.dtype == torch.int64

@@ -1,10 +1,13 @@
 """The readers on the real faces: units, axes, winding, anatomy, and faults in their files."""
 
+import functools
 import json
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.io
 import torch
@@ -16,6 +19,7 @@ from v2mlib.faces.anatomy import LINES, PUBLISHED_BFM
 from v2mlib.faces.geometry import align, mirror_map, triangle_normals
 from v2mlib.faces.readers import read_bfm, read_ict, read_surrey
 from v2mlib.faces.readers.slices import read_slice
+from v2mlib.paths import shipped
 
 REAL = {
     "ict-9409": "ict_facekit/ict_face_f32.npz",
@@ -28,13 +32,16 @@ REAL = {
 WHOLE_FACES = ("ict-9409", "ict-26719", "surrey-3448", "bfm-53215")
 
 
-@pytest.fixture(params=REAL)
-def model(request, real_data):
-    return load_face_model(real_data / REAL[request.param])
+_loaded = functools.cache(load_face_model)
 
 
 def of(real_data, topology):
-    return load_face_model(real_data / REAL[topology])
+    return _loaded(real_data / REAL[topology])
+
+
+@pytest.fixture(params=REAL)
+def model(request, real_data):
+    return of(real_data, request.param)
 
 
 def test_real_models_are_recognised(model):
@@ -335,6 +342,15 @@ def test_statistics_are_asked_for_where_they_are_absent(real_data, tmp_path):
     means = [read_bfm(path, statistics=form).shape_raw_mean for form in forms]
     assert torch.equal(means[0], means[1])
     assert torch.equal(means[0], means[2])
+
+
+def test_shipped_points_are_those_the_tool_finds(real_data, monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).resolve().parents[1] / "tools")
+    import tabulate_anatomy
+
+    found = tabulate_anatomy.tabulate(real_data)
+    shipped_table = pd.read_csv(shipped("face_anatomy.csv"), index_col="point").astype("Int64")
+    pd.testing.assert_frame_equal(found, shipped_table)
 
 
 def test_index_files_of_the_real_data_are_what_the_readers_expect(real_data):

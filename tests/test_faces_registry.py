@@ -46,7 +46,7 @@ def test_an_added_model_has_a_name(saved, home):
     table = list_face_models().set_index("name")
     row = table.loc["mine"]
     assert (row["source"], row["title"], row["n_vertices"]) == ("added", "My faces", 90)
-    assert table.loc["mine", "path"] == home / "faces" / "mine.npz"
+    assert table.loc["mine", "path"] == str(home / "faces" / "mine.npz")
     assert table.loc["phantom", "source"] == "embedded"
     assert table["problem"].isna().all()
 
@@ -94,6 +94,8 @@ def test_a_damaged_model_is_listed_with_its_problem(saved):
     kept.write_bytes(kept.read_bytes()[:500])
     row = list_face_models().set_index("name").loc["mine"]
     assert "mine.npz cannot be read as .npz" in row["problem"]
+    assert row["n_vertices"] is None
+    json.dumps(list_face_models().to_dict("records"))
     with pytest.raises(InputError, match=r"mine\.npz cannot be read"):
         load_face_model("mine")
 

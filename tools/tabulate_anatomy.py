@@ -134,7 +134,8 @@ def carried(source, target, has_ears):
     return {**pairs(target, {k: v for k, v in right.items() if v is not None}), **published}
 
 
-def main(folder):
+def tabulate(folder):
+    """The table from a folder with the real faces: one row per point, one column per topology."""
     bfm = np.load(folder / "bfm_derived_noncommercial" / "bfm_mean_topology.npz")
     neckless = np.zeros(len(bfm["mean_53215"]), bool)
     neckless[bfm["noneck_vertices"]] = True
@@ -167,10 +168,12 @@ def main(folder):
     table["bfm-38365"]["substitute_ear_left"] = small[EAR_SUBSTITUTE_BFM]
     frame = pd.DataFrame(table, columns=list(TABLE_COLUMNS)).astype("Int64")
     frame.index.name = "point"
-    with atomic(ROOT / "data" / "face_anatomy.csv") as partial:
-        frame.sort_index().to_csv(partial)
-    print(frame.sort_index().to_string(), file=sys.stderr)
+    return frame.sort_index()
 
 
 if __name__ == "__main__":
-    main(Path(os.environ.get("V2M_REAL_DATA", ROOT.parent / "shared" / "data")))
+    real_data = Path(os.environ.get("V2M_REAL_DATA", ROOT.parent / "shared" / "data"))
+    anatomy = tabulate(real_data)
+    with atomic(ROOT / "data" / "face_anatomy.csv") as partial:
+        anatomy.to_csv(partial)
+    print(anatomy.to_string(), file=sys.stderr)

@@ -125,7 +125,7 @@ def anatomy(topology, landmarks):
             if a in points and b in points
         }
         if definition != "published_substitute":  # falls back on the published lines
-            for name in lines.keys() - found[definition].keys():
+            for name in [name for name in lines if name not in found[definition]]:
                 absences[f"{definition} {name}"] = _reason(topology, f"{definition} {name}")
     return Anatomy(found["corrected"], found["published"], found["published_substitute"], absences)
 

@@ -184,7 +184,7 @@ def list_face_models():
     pandas.DataFrame
         One row per model: ``name``, ``source`` ("embedded" or "added"), ``title``, ``topology``,
         ``n_vertices``, ``n_shape``, ``n_expression``, ``path`` (None if embedded) and
-        ``problem`` (why it cannot be loaded; else None).
+        ``problem`` (why it cannot be loaded; else None). Plain values, ready for JSON.
     """
     rows = []
     files = sorted(models_dir().glob("*.npz")) if models_dir().is_dir() else []
@@ -194,10 +194,10 @@ def list_face_models():
             row |= storage.summary(path) if path else _summary(_phantom())
         except InputError as error:
             row["problem"] = str(error)
-        rows.append({**row, "path": path})
+        rows.append({**row, "path": str(path) if path else None})
     columns = ["name", "source", "title", "topology", "n_vertices", "n_shape", "n_expression"]
-    table = pd.DataFrame(rows, columns=[*columns, "path", "problem"])
-    return table.astype(dict.fromkeys(columns[4:], "Int64")).replace({float("nan"): None})
+    table = pd.DataFrame(rows, columns=[*columns, "path", "problem"], dtype=object)
+    return table.where(table.notna(), None)
 
 
 def _summary(model):
