@@ -193,6 +193,7 @@ def test_a_stored_notebook_shows_its_faces(page, lab, name):
 
 
 def test_sliders_move_the_face_and_python_follows(page, lab):
+    playwright = pytest.importorskip("playwright.sync_api")
     page.complaints.clear()
     page.set_viewport_size({"width": 1280, "height": 1600})
     open_notebook(page, lab, "live.ipynb")
@@ -208,6 +209,14 @@ def test_sliders_move_the_face_and_python_follows(page, lab):
     for _ in range(20):
         slider.press("ArrowRight")
     shaped = wait_for_change(page, canvas, before, 0.02)
+
+    def ask_python(expected):
+        page.locator(".jp-Notebook .jp-CodeCell").last.locator(".cm-content").click()
+        page.keyboard.press("Control+Enter")
+        said = page.locator(".jp-OutputArea-output").last
+        playwright.expect(said).to_have_text(expected, timeout=20_000)
+
+    ask_python("[1.0, 0.0] none")
     page.get_by_role("combobox", name="Highlight a region").first.select_option("nose")
     canvas.focus()
     canvas.press("3")  # a heading in JupyterLab's command mode, a profile here
@@ -217,10 +226,5 @@ def test_sliders_move_the_face_and_python_follows(page, lab):
     still = pixels(other)
     page.get_by_role("button", name="Profile view").nth(1).click()
     wait_for_change(page, other, still, 0.1)  # views of a row are linked
-    page.locator(".jp-Notebook .jp-CodeCell").last.locator(".cm-content").click()
-    page.keyboard.press("Control+Enter")
-    from playwright.sync_api import expect
-
-    said = page.locator(".jp-OutputArea-output").last
-    expect(said).to_have_text("[1.0, 0.0] nose", timeout=20_000)
+    ask_python("[1.0, 0.0] nose")
     assert page.complaints == []

@@ -31,14 +31,13 @@ def execute(path, *, timeout_s=600):
         timeout=timeout_s,
         kernel_name="python3",
         resources={"metadata": {"path": str(path.parent)}},
-        store_widget_state=False,
     )
     client.execute()
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)  # times of day
         for output in cell.get("outputs", []):
             _keep_readable(output)
-    notebook.metadata.pop("widgets", None)
+    notebook.metadata.pop("widgets", None)  # the pictures stay, the widgets' state need not
     notebook.metadata["kernelspec"] = {
         "display_name": "Python 3", "language": "python", "name": "python3",
     }  # fmt: skip
