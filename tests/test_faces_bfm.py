@@ -74,6 +74,19 @@ def test_pickle_of_3ddfa_v2(pickled, small_arrays, given):
     assert torch.allclose(model.from_raw(*raw).shape, torch.tensor(shape), rtol=1e-12)
 
 
+def test_triangles_of_the_pickle_serve_where_those_beside_are_of_another_mesh(tmp_path):
+    arrays = dense_bfm(38_365)
+    write_pickle(tmp_path / MODEL, arrays)
+    write_pickle(tmp_path / STATISTICS, statistics())
+    for other in (arrays["tri"] + 20_000, {"tri": arrays["tri"]}):
+        write_pickle(tmp_path / "tri.pkl", other)
+        assert len(read_bfm(tmp_path).triangles) == len(arrays["tri"])
+    del arrays["tri"]
+    write_pickle(tmp_path / MODEL, arrays)
+    with pytest.raises(InputError, match=r"holds no triangles: put tri\.pkl of 3DDFA-V2 beside it"):
+        read_bfm(tmp_path)
+
+
 def test_npy_family_of_3ddfa(tmp_path, large_arrays):
     known = statistics(102)  # with texture, as some forks pass it on
     write_family(tmp_path, large_arrays, known)
@@ -246,6 +259,8 @@ def test_other_objects_are_refused(tmp_path):
         {"a": np.ma.masked_array([1.0])},
         np.float64(3.0),
         {"a": np.array([print], dtype=object)},
+        {"a": np.array([1, None], dtype=object)},
+        {"a": np.zeros(2, dtype=[("x", float), ("y", object)])},
     ):
         write_pickle(path, content)
         with pytest.raises(InputError, match=r"some\.pkl .*(more than arrays|not a sound pickle)"):

@@ -16,7 +16,7 @@ from v2mlib import metrics
 from v2mlib.checks import InputError
 from v2mlib.faces import MISSING_LANDMARK, REGIONS, load_face_model
 from v2mlib.faces.anatomy import LINES, PUBLISHED_BFM
-from v2mlib.faces.geometry import align, mirror_map, triangle_normals
+from v2mlib.faces.geometry import align, mirror_map, triangle_normals, vertex_normals
 from v2mlib.faces.readers import read_bfm, read_ict, read_surrey
 from v2mlib.faces.readers.slices import read_slice
 from v2mlib.paths import shipped
@@ -178,6 +178,7 @@ def test_surrey_says_what_it_lacks(real_data):
     for definition in ("corrected", "published", "published_substitute"):
         with pytest.raises(InputError, match="mesh ends in front of the ears"):
             model.line("ear", definition)
+    assert set(model.absences) == {"corrected ear", "published ear"}
     stored = np.load(real_data / REAL["surrey-3448"])
     c = np.random.default_rng(0).normal(size=63)
     expected = stored["mean"].ravel() + stored["basis"].astype(float) @ (stored["sd"] * c)
@@ -201,6 +202,9 @@ def test_regions_are_disjoint_parts_of_the_face(real_data, topology):
     assert abs(centres["nose"][0]) < 1
     assert centres["left_eye"][1] > centres["left_cheek"][1] > centres["mouth"][1]
     assert int(model.landmarks[30]) in model.regions["nose"]
+    assert (vertex_normals(model.mean, model.triangles)[joined, 2] > 0).all()
+    jaw_angle = model.mean[list(model.line("jaw_width"))]
+    assert model.mean[joined, 2].min() >= jaw_angle[:, 2].min()  # neither ears nor neck
     assert len(model.region("whole")) == (6706 if "ict" in topology else model.n_vertices)
 
 
@@ -291,8 +295,9 @@ def test_faults_in_a_real_npz(real_data, tmp_path, reader):
     for message, change in changes.items():
         changed = {k: v for k, v in {**stored, **change}.items() if v is not None}
         np.savez(path, **changed)
-        with pytest.raises(InputError, match=message):
+        with pytest.raises(InputError, match=message) as caught:
             reader(path, **more)
+        assert str(caught.value).count("face.npz") == 1
     path.write_bytes((real_data / REAL[name]).read_bytes()[:20_000])
     with pytest.raises(InputError, match=r"face\.npz cannot be read as \.npz"):
         reader(path, **more)

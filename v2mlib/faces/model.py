@@ -289,7 +289,7 @@ class MorphableModel(NamedAnatomy):
         Returns
         -------
         MorphableModel
-            With the same mean face. Extras of one value per shape mode are cut too.
+            With the same mean face. Extras of one row per shape mode are cut too.
 
         Raises
         ------
@@ -376,5 +376,5 @@ class MorphableModel(NamedAnatomy):
         return storage.load(path)
 
 
-SHAPE_EXTRAS = ("sex_direction",)
-"""Extras that hold one value per shape mode."""
+SHAPE_EXTRAS = ("sex_direction", "controls_to_coefficients")
+"""Extras that hold one row per shape mode."""

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from v2mlib.checks import InputError, ShapeError
+from v2mlib.checks import InputError
 from v2mlib.faces.anatomy import anatomy, named_points
 from v2mlib.faces.geometry import wind_outward
 from v2mlib.faces.model import MISSING_LANDMARK, MorphableModel
@@ -109,7 +109,9 @@ def assemble(
             **lines._asdict(),
             **fields,
         )
-    except (ShapeError, ValueError, IndexError) as error:
+    except (ValueError, IndexError) as error:
+        if getattr(error, "what", None) == str(source):
+            raise
         raise InputError(
             source,
             f"holds arrays that do not fit together ({error})",

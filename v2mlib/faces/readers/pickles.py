@@ -25,10 +25,8 @@ def _latin1_bytes(text, encoding):
     return codecs.encode(text, encoding)
 
 
-def _empty_array(kind, shape, type_code):
-    """What numpy itself calls to rebuild an array, for plain arrays only."""
-    if kind is not np.ndarray:
-        raise pickle.UnpicklingError("only plain arrays are read")
+def _empty_array(_kind, shape, type_code):
+    """What numpy itself calls to rebuild an array; always a plain one."""
     return np.ndarray.__new__(np.ndarray, shape, type_code)
 
 

@@ -21,7 +21,7 @@ _FILES = (
     "param_whitening.pkl",
     "param_mean_v2.txt",
 )
-_FOLDERS = ("", "../configs", "../train.configs", "../tddfa_v2")
+_FOLDERS = ("", "../configs", "../train.configs")
 
 
 class Statistics(NamedTuple):
