@@ -7,7 +7,6 @@ import json
 import numpy as np
 
 from v2mlib.checks import InputError, ShapeError, check_shape
-from v2mlib.faces import rendering
 from v2mlib.widgets import bundle
 from v2mlib.widgets.colouring import scalar_map
 from v2mlib.widgets.packing import (
@@ -19,7 +18,7 @@ from v2mlib.widgets.packing import (
     pack_triangles,
     pack_vertices,
 )
-from v2mlib.widgets.stills import data_address, still
+from v2mlib.widgets.stills import data_address, occlusion_of, still
 
 
 def mesh_html(faces, *, title="", page=False, **options):
@@ -181,7 +180,7 @@ def mesh_figure(
             )
         corner_bytes = pack_triangles(corners, len(vertices))
         if corner_bytes not in skies:
-            sky = rendering.ambient_occlusion(vertices, corners) if occlusion else None
+            sky = occlusion_of(model, vertices, corners) if occlusion else None
             skies[corner_bytes] = sky
         sky = skies[corner_bytes]
         numbers = next(maps) if paint is not None and paint.ndim == 1 else None

@@ -1,7 +1,5 @@
 """The notebook widget: a face one can turn and, for a morphable model, shape with sliders."""
 
-import functools
-
 import anywidget
 import numpy as np
 import traitlets
@@ -21,7 +19,7 @@ from v2mlib.widgets.packing import (
     pack_vertices,
     split_buffers,
 )
-from v2mlib.widgets.stills import data_address, still, with_picture
+from v2mlib.widgets.stills import data_address, occlusion_of, still, with_picture
 
 
 class Coefficients(traitlets.List):
@@ -147,7 +145,7 @@ class MeshView(anywidget.AnyWidget):
             "expression_coefficients": morphable.n_expression if morphable else 0,
         }
         self._colours = _optional(anatomy, "colours")
-        self._sky = _sky_of(anatomy) if anatomy is not None else _sky(self._rest, self._triangles)
+        self._sky = occlusion_of(anatomy, self._rest, self._triangles)
         self._gloss = gloss_of(anatomy)
         self._map = None
         unknown = set(traits) - set(self.trait_names())
@@ -313,15 +311,6 @@ class MeshView(anywidget.AnyWidget):
     def _repr_mimebundle_(self, **kwargs):
         image = self._prepare((420, 420))
         return with_picture(super()._repr_mimebundle_(**kwargs), image)
-
-
-_sky = rendering.ambient_occlusion
-
-
-@functools.lru_cache(maxsize=8)
-def _sky_of(model):
-    """Shading of creases on the mean face, good enough for every face of the topology."""
-    return _sky(as_array(model.mean), as_array(model.triangles))
 
 
 def _optional(anatomy, name):

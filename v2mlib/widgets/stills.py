@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from v2mlib.faces import rendering
+from v2mlib.widgets.packing import as_array
 
 BACKGROUND = (0.925, 0.937, 0.953)  # the light theme of the viewer
 _INK = (27, 34, 48)
@@ -83,6 +84,36 @@ def still(
     if title:
         _write(paper, (12, 10), title, 14)
     return image
+
+
+def occlusion_of(model, vertices, triangles):
+    """Share of the sky each vertex sees, from the model where one is at hand.
+
+    Parameters
+    ----------
+    model : MorphableModel or None
+        Its mean face is near enough to every face of the topology.
+    vertices : ndarray, (vertex, xyz=3), mm
+        The face, for want of a model.
+    triangles : ndarray of int, (triangle, 3)
+        Its triangles.
+
+    Returns
+    -------
+    ndarray, (vertex,)
+        From 0 (enclosed) to 1 (open).
+    """
+    if model is None:
+        return rendering.ambient_occlusion(vertices, triangles)
+    return _occlusion_of_mean(model)
+
+
+@functools.lru_cache(maxsize=8)
+def _occlusion_of_mean(model):
+    known = (getattr(model, "extras", None) or {}).get("occlusion")
+    if known is not None:
+        return as_array(known)
+    return rendering.ambient_occlusion(as_array(model.mean), as_array(model.triangles))
 
 
 def data_address(image, kind="jpeg"):
