@@ -112,11 +112,11 @@ class ResidentUtterances:
         self.frames = torch.empty(int(ends[-1]), store.frames.shape[1], dtype=torch.float16)
         self.frames = self.frames.to(device)
         for start, end, length in zip(usable["start"], ends, n_frames, strict=True):
-            rows = np.asarray(store.frames[start : start + length])
+            rows = np.array(store.frames[start : start + length])
             self.frames[end - length : end] = torch.from_numpy(rows)
 
         def put(values):
-            return torch.as_tensor(np.ascontiguousarray(values), dtype=torch.int64, device=device)
+            return torch.tensor(np.array(values), dtype=torch.int64, device=device)
 
         self.start, self.n_frames = put(ends - n_frames), put(n_frames)
         self.identity, self.utterance = put(np.sort(whose)), put(usable.index.to_numpy())

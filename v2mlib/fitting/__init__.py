@@ -1,0 +1,29 @@
+"""Fitting models to data: supervised training, pretraining, baselines; the one engine."""
+
+import importlib
+
+_HOMES = {
+    "EngineConfig": "engine",
+    "PretrainingConfig": "pretraining",
+    "SupervisedConfig": "supervised",
+    "predict_world": "prediction",
+    "pretrain_encoder": "pretraining",
+    "train_supervised": "supervised",
+}
+_ROOMS = ("baselines",)
+
+__all__ = [*_HOMES, *_ROOMS]
+
+
+def __getattr__(name):
+    """Import on first use."""
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    if name in _ROOMS:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    """List the public names."""
+    return sorted(__all__)
