@@ -92,7 +92,7 @@ def write_figures(folder, skills, history, people, model):
     skills : DataFrame
         From `skill_table`.
     history : DataFrame
-        Of the training: ``step``, ``train_loss``, ``validation_loss``.
+        Of the training: ``step``, ``loss``, ``validation_loss``, ``is_best``.
     people : People
         Whom to show.
     model : MorphableModel
@@ -151,7 +151,7 @@ def _training(history):
     sheet = Figure(figsize=(7.9, 3.1), layout="constrained")
     axes = sheet.add_subplot()
     for column, words, colour in (
-        ("train_loss", "training identities", colour_of("mean_face")),
+        ("loss", "training identities", colour_of("mean_face")),
         (
             "validation_loss",
             "validation identities (drawn from training names)",
@@ -160,8 +160,8 @@ def _training(history):
     ):
         rows = history.dropna(subset=[column])
         axes.plot(rows["step"], rows[column], color=colour, label=words)
-    best = history.loc[history["validation_loss"].idxmin()]
-    axes.axvline(best["step"], color="#1b2230", ls=":", lw=1.4, label="kept")
+    kept = history.loc[history["is_best"], "step"].iloc[-1]
+    axes.axvline(kept, color="#1b2230", ls=":", lw=1.4, label="kept")
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_xlabel("step")
     axes.set_ylabel("loss")
