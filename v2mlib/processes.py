@@ -24,6 +24,18 @@ from v2mlib.checks import InputError, V2MError
 _THREAD_LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
+def processors():
+    """Number of processors that this process may use.
+
+    Returns
+    -------
+    int
+        At least 1; fewer than the machine has where the process is confined to some.
+    """
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
 def run_jobs(target, jobs, *, setup=None, workers=1):
     """Call a function once per job, in several processes.
 

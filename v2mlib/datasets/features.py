@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from v2mlib.checks import InputError
 from v2mlib.files import atomic
-from v2mlib.processes import run_jobs
+from v2mlib.processes import processors, run_jobs
 
 FOLDER = "features"
 N_MELS = 64
@@ -91,8 +91,11 @@ def log_mel_store(world, *, workers=None, progress=True):
     V2MError
         If a worker process dies; run again, it goes on.
     """
+    from v2mlib.voices import RELEASED_ACTIVITY, RELEASED_LOG_MEL
+
     folder = Path(world.folder) / FOLDER
-    wanted = _digest(world)
+    recipe = [dataclasses.asdict(part) for part in (RELEASED_ACTIVITY, RELEASED_LOG_MEL)]
+    wanted = recordings_digest(world, recipe)
     store = _load(folder, wanted)
     if store is not None:
         return store
@@ -104,6 +107,31 @@ def log_mel_store(world, *, workers=None, progress=True):
         raise InputError(
             folder, f"cannot be written ({error.strerror})", "free space, or move the world"
         ) from error
+
+
+def recordings_digest(world, recipe=None):
+    """Digest all that features depend on: the recordings, by name and size, and the recipe.
+
+    Parameters
+    ----------
+    world : World
+        The data set.
+    recipe : object
+        How they are made, as plain data.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+    """
+    digest = hashlib.sha256(json.dumps([recipe, world.config], default=str).encode())
+    for path in world.utterances["path"]:
+        try:
+            size = os.stat(world.folder / path).st_size
+        except OSError:
+            size = -1
+        digest.update(f"{path} {size}\n".encode())
+    return digest.hexdigest()
 
 
 def shard_maker(setup):
@@ -146,21 +174,6 @@ def shard_maker(setup):
     return make
 
 
-def _digest(world):
-    """All that the features depend on: the recordings, by name and size, and the recipe."""
-    from v2mlib.voices import RELEASED_ACTIVITY, RELEASED_LOG_MEL
-
-    recipe = [dataclasses.asdict(part) for part in (RELEASED_ACTIVITY, RELEASED_LOG_MEL)]
-    digest = hashlib.sha256(json.dumps([recipe, world.config], default=str).encode())
-    for path in world.utterances["path"]:
-        try:
-            size = os.stat(world.folder / path).st_size
-        except OSError:
-            size = -1
-        digest.update(f"{path} {size}\n".encode())
-    return digest.hexdigest()
-
-
 def _load(folder, wanted):
     """Read the store if it is there, whole and of these recordings."""
     try:
@@ -192,7 +205,7 @@ def _make_shards(world, folder, workers, progress):
         for start, file in zip(starts, files, strict=True)
         if not file.exists()
     ]
-    workers = min(workers or _processors(), 1 + len(jobs) // _SHARDS_PER_WORKER)
+    workers = min(workers or processors(), 1 + len(jobs) // _SHARDS_PER_WORKER)
     done = len(paths) - sum(len(job[1]) for job in jobs)
     bar = tqdm(total=len(paths), initial=done, desc="log-mel", unit="clip", disable=not progress)
     with bar:
@@ -235,8 +248,3 @@ def _join(world, folder, shards, wanted):
         partial.write_text(json.dumps({"digest": wanted}) + "\n", "utf-8")
     shutil.rmtree(folder / "shards")
     return _load(folder, wanted)
-
-
-def _processors():
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
