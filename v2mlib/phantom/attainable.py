@@ -16,11 +16,12 @@ from scipy.stats import norm
 from v2mlib.checks import InputError
 from v2mlib.faces.lines import RATIO_LINES
 from v2mlib.faces.model import MISSING_LANDMARK
+from v2mlib.phantom.attributes import session_noise_ratio
 from v2mlib.phantom.law_table import realised_link
 from v2mlib.phantom.lines import line_frame
 
-#: In the order of knowledge: nothing, the sex, the voice.
-METHODS = ("mean_face", "sex_mean_face", "ceiling")
+#: In the order of knowledge: nothing, the sex, the voice in noisy sessions, the voice's anatomy.
+METHODS = ("mean_face", "sex_mean_face", "listener", "ceiling")
 _BLOCK = 2_000
 
 
@@ -30,7 +31,8 @@ class Ceiling(NamedTuple):
     Attributes
     ----------
     errors : pandas.DataFrame
-        One row per method and measure: `method` ("mean_face", "sex_mean_face", "ceiling"),
+        One row per method and measure: `method` ("mean_face", "sex_mean_face", "ceiling", and
+        "listener" where utterances were asked for),
         `measure` ("ear", "forehead", "midline", "cheek" and "mean": absolute ratio errors by the
         corrected lines; the same after "published_"; "landmark_mm": mean distance over the
         landmarks; "vertex_rmse_mm"; "linked_squared_error": squared coefficients along the
@@ -49,7 +51,7 @@ class Ceiling(NamedTuple):
     n_people: int
 
 
-def ceiling(population, *, identities=None, n_people=20_000, seed=0):
+def ceiling(population, *, identities=None, n_utterances=None, n_people=20_000, seed=0):
     """Measure what can be reached.
 
     Parameters
@@ -59,6 +61,9 @@ def ceiling(population, *, identities=None, n_people=20_000, seed=0):
     identities : array_like of str, or str, optional
         Score on these identities of the population ("test" or another split's name takes all of
         that split), as a model is; by default on simulated people of the same law.
+    n_utterances : int, optional
+        Add the "listener", who hears the attributes exactly as they are in this many sessions:
+        session noise keeps any model on sound below the ceiling.
     n_people : int
         Simulated people, half of them men.
     seed : int
@@ -80,21 +85,30 @@ def ceiling(population, *, identities=None, n_people=20_000, seed=0):
             raise InputError(f"n_people={n_people}", "is too few", "choose 2 or more")
         key = np.random.SeedSequence(seed, spawn_key=(0xCE11,))
         sex, voice, reference = law.draw(n_people, key)
-        best = law.conditional_mean(sex, voice)
+        voice_sex = sex if law.world != "null" else np.random.default_rng(key).permutation(sex)
+        noise = np.random.default_rng(key.spawn(1)[0]).standard_normal(voice.shape)
     else:
         rows = _rows(population, identities)
         sex = np.where(population.identities["sex"].iloc[rows] == "m", 1.0, -1.0)
         reference = population.shape_coefficients[rows].astype(float)
-        best = population.conditional_mean()[rows].astype(float)
+        voice, voice_sex = np.split(population.latents_as_features(0)[rows, 0], [4], axis=1)
+        voice_sex = voice_sex[:, 0]
+        noise = np.random.default_rng([seed, 0xCE11]).standard_normal(voice.shape)
+    best = law.conditional_mean(voice_sex, voice)
     predictions = {
         "mean_face": np.zeros_like(reference),
         "sex_mean_face": np.outer(sex, law.half_difference),
         "ceiling": best,
     }
+    if n_utterances:
+        heard = voice + noise * session_noise_ratio() / np.sqrt(n_utterances)
+        predictions["listener"] = law.conditional_mean(
+            voice_sex, heard * _reliability(n_utterances)
+        )
     measures = _measures(model)
     rows = []
-    for method in METHODS:
-        known = closed_form_errors(law, method)
+    for method in [method for method in METHODS if method in predictions]:
+        known = closed_form_errors(law, method, n_utterances=n_utterances)
         for measure, values in measures(predictions[method], reference).items():
             se = float(np.std(values, ddof=1) / np.sqrt(len(values)))
             error, expected = float(np.mean(values)), known.get(measure, np.nan)
@@ -105,15 +119,17 @@ def ceiling(population, *, identities=None, n_people=20_000, seed=0):
     )
 
 
-def closed_form_errors(law, method):
+def closed_form_errors(law, method, *, n_utterances=None):
     """Expected errors with the lines linearised at the mean face.
 
     Parameters
     ----------
     law : Law
         Of the population.
-    method : {"mean_face", "sex_mean_face", "ceiling"}
+    method : {"mean_face", "sex_mean_face", "listener", "ceiling"}
         What predicts.
+    n_utterances : int, optional
+        Sessions that the listener hears.
 
     Returns
     -------
@@ -135,10 +151,11 @@ def closed_form_errors(law, method):
         whitened = directions @ law.within_root
         variance = (whitened**2).sum(1)
         shift = np.zeros(len(directions))
-        if method == "mean_face" or (law.world == "null" and method == "ceiling"):
+        if method == "mean_face" or (law.world == "null" and method != "sex_mean_face"):
             shift = directions @ law.half_difference
-        elif method == "ceiling":
-            variance = variance - ((whitened @ law.voice_link) ** 2).sum(1)
+        elif method != "sex_mean_face":
+            known = 1.0 if method == "ceiling" else _reliability(n_utterances)
+            variance = variance - ((whitened @ law.voice_link) ** 2 * known).sum(1)
         return shift, variance
 
     shift, variance = moments(jacobian)
@@ -148,6 +165,11 @@ def closed_form_errors(law, method):
         "mean": float(np.mean(list(by_line.values()))),
         "linked_squared_error": float((shift**2 + variance).sum()),
     }
+
+
+def _reliability(n_utterances):
+    """Share of the variance of heard attributes that is the person's."""
+    return 1 / (1 + session_noise_ratio() ** 2 / n_utterances)
 
 
 def _folded_mean(mean, sd):
