@@ -181,24 +181,14 @@ class _Demo:
 
     def _predictions(self):
         """Coefficients of the test identities by method; a row per utterance where it hears."""
-        from v2mlib.fitting import baselines, predict_world
+        from v2mlib.evaluating import predict_methods
         from v2mlib.models import Voice2Mesh
 
-        options = {"progress": self.progress}
-        found = {
-            "mean_face": baselines.mean_face(self.world),
-            "sex_mean_face": baselines.sex_mean_face(self.world),
-            "ridge": baselines.praat_ridge(self.world, **options),
+        models = {
+            method: Voice2Mesh.load(self.places[variant] / "model.safetensors")
+            for method, variant in (("pretrained", "pretrained"), ("model", "end_to_end"))
         }
-        for method, variant in (("pretrained", "pretrained"), ("model", "end_to_end")):
-            model = Voice2Mesh.load(self.places[variant] / "model.safetensors")
-            found[method] = predict_world(model, self.world, **options)
-        test = (self.world.identities["split"] == "test").to_numpy()
-        found["ceiling"] = pd.DataFrame(
-            self.world.ceiling_coefficients[test],
-            index=self.world.identities.loc[test, "identity"],
-        )
-        return found
+        return predict_methods(self.world, models, progress=self.progress)
 
     def _report(self, place, scores):
         from v2mlib.demo_figures import People, choose_people, decode, write_figures
@@ -210,7 +200,7 @@ class _Demo:
         rows = pd.read_parquet(scores / "scores.parquet")
         coefficients = pd.read_parquet(scores / "coefficients.parquet")
         skills = pd.read_csv(scores / "skills.csv")
-        table = choose_people(rows, world.identities)
+        table = choose_people(rows, world.identities, per_sex=3 if self.size == "tutorial" else 1)
         shown = table["identity"].tolist()
         vertices = {
             method: decode(model, coefficients.loc[method].loc[shown])
@@ -326,47 +316,3 @@ def summarise(skills, *, world, size, seconds):
     found["n_test_identities"] = int(model["n_identities"])
     found["seconds"] = round(seconds, 1)
     return {key: found[key] for key in SUMMARY_KEYS}
-
-
-def text_table(result):
-    """The demo's table for a terminal.
-
-    Parameters
-    ----------
-    result : DemoResult
-        From `run_demo`.
-
-    Returns
-    -------
-    str
-        A line per method.
-    """
-    from v2mlib.demo_figures import METHODS
-
-    def with_interval(row, name):
-        value, low, high = row[name], row[f"{name}_ci_low"], row[f"{name}_ci_high"]
-        return f"{value:5.2f} [{low:5.2f},{high:5.2f}]" if np.isfinite(value) else "-"
-
-    mean = result.skills[result.skills["measure"] == "mean"].set_index("method")
-    head = ["method", "ARE", *(name.replace("_", " ") for name in SKILLS)]
-    lines = [head]
-    for method, words in METHODS.items():
-        if method in mean.index:
-            row = mean.loc[method]
-            figures = [with_interval(row, name) for name in SKILLS]
-            lines.append([words, f"{row['error']:.4f}", *figures])
-    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
-    rows = [
-        "  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])])
-        for line in lines
-    ]
-    summary = result.summary
-    return "\n".join(
-        [
-            f"{summary['world']} world, {summary['n_test_identities']} test identities; ARE: mean "
-            "absolute ratio error over four corrected lines; [95 % intervals over identities]",
-            rows[0],
-            "-" * len(rows[0]),
-            *rows[1:],
-        ]
-    )

@@ -6,18 +6,11 @@ import numpy as np
 import pandas as pd
 import torch
 
+from v2mlib.evaluating import METHODS
 from v2mlib.files import atomic
 from v2mlib.metrics.ratios import RATIO_LINES
 from v2mlib.report import distance_mm
 
-METHODS = {
-    "mean_face": "mean face",
-    "sex_mean_face": "sex-mean face",
-    "ridge": "ridge on Praat pitch and formants",
-    "pretrained": "voice encoder pretrained on identity",
-    "model": "voice encoder, end to end",
-    "ceiling": "ceiling",
-}
 FACES = {
     "reference": "true face",
     "model": "predicted",

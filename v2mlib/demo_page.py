@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from v2mlib.demo_figures import FACES, METHODS
+from v2mlib.demo_figures import FACES
+from v2mlib.evaluating import METHODS
 from v2mlib.metrics.scoring import LINKED
 from v2mlib.predicting import DISCLAIMER
 from v2mlib.report import (

@@ -53,10 +53,12 @@ def run(options):
     options : argparse.Namespace
         Parsed options.
     """
-    from v2mlib.demo import run_demo, text_table
+    from v2mlib.demo import run_demo
+    from v2mlib.evaluating import text_table
 
     with results_on_stdout() as stdout:
         result = run_demo(world=options.world, size=options.size, out=options.out, announce=say)
-        say(f"\n{text_table(result)}\n\nreport: {result.report}")
+        title = f"{options.world} world, {options.size}"
+        say(f"\n{text_table(result.skills, title=title)}\n\nreport: {result.report}")
     if options.json:
         print(json_line(result.summary), file=stdout, flush=True)
