@@ -7,7 +7,7 @@ import numpy as np
 
 NO_HIT = -1
 # Light that bleeds past the terminator, most of it red, is what makes skin look soft.
-_WRAP = np.array([0.30, 0.16, 0.12], np.float32)
+_WRAP = np.array([0.24, 0.15, 0.12], np.float32)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,11 +33,13 @@ class Light:
 
 
 STUDIO = (
-    Light((-0.55, 0.65, 0.75), 1.70, (1.0, 0.96, 0.90), softness=0.12),
-    Light((0.85, 0.10, 0.55), 0.50, (0.86, 0.93, 1.0)),
-    Light((0.75, 0.45, -0.75), 0.70, (0.95, 0.97, 1.0)),
+    Light((-0.55, 0.70, 0.75), 2.10, (1.0, 0.95, 0.89), softness=0.14),
+    Light((0.90, 0.05, 0.50), 0.34, (0.88, 0.94, 1.0)),
+    Light((0.75, 0.45, -0.75), 0.80, (0.94, 0.97, 1.0)),
+    # A weak light beside the camera puts the catch-light into the eyes.
+    Light((-0.22, 0.30, 0.92), 0.30),
 )
-AMBIENT = 0.30
+AMBIENT = 0.24
 
 
 class Surface(NamedTuple):
@@ -86,12 +88,17 @@ def illuminate(scene, surface, axes, *, lights=STUDIO, ambient=AMBIENT, shadow_r
     for light in lights:
         towards = unit(np.asarray(light.direction, np.float32) @ axes)
         cosine = (s.normal @ towards)[:, None]
-        lit = np.clip((cosine + _WRAP) / (1 + _WRAP) ** 2, 0, None)
+        # The part of the wrapped light that bleeds past the terminator casts no shadow, so that
+        # nothing jumps where the surface turns away from the lamp.
+        direct = np.clip(cosine, 0, None) / (1 + _WRAP) ** 2
+        bleed = np.clip(np.minimum(cosine, 0) + _WRAP, 0, None) / (1 + _WRAP) ** 2
         if shadow_rays and light.softness is not None:
             visible = _visibility(scene, s, towards, light.softness, shadow_rays)[:, None]
-            # A shadow on skin is never black: some light arrives through the skin.
-            lit = lit * (0.12 * s.sky + 0.88 * visible)
+            direct = direct * visible
             cosine = cosine * visible
+        else:
+            direct = direct * s.sky
+        lit = direct + bleed * s.sky**2
         radiance = light.intensity * np.asarray(light.colour, np.float32)
         diffuse += radiance * lit
         lobe = np.clip((s.normal * unit(s.view + towards)).sum(1), 0, 1)[:, None]
@@ -104,22 +111,27 @@ def _visibility(scene, surface, towards, softness, rays):
     """Share of a soft light that each point sees."""
     tangent = any_tangent(towards[None])[0]
     bitangent = np.cross(towards, tangent)
-    origin = surface.point + 0.15 * surface.flat
-    total = np.zeros(len(origin), np.float32)
+    origin = surface.point + 0.2 * surface.normal
+    # Beyond the terminator the wrapped light has faded anyway; a ray there would only meet the
+    # surface it starts from.
+    facing = np.flatnonzero(surface.normal @ towards > 0.03)
+    origin = origin[facing]
+    total = np.zeros(len(facing), np.float32)
+    column, row = surface.column[facing], surface.row[facing]
     for ray in range(rays):
         # Interleaved gradient noise: the same picture every time, and it averages out locally.
-        noise = (surface.column + 5.588238 * ray, surface.row + 3.33337 * ray)
+        noise = (column + 5.588238 * ray, row + 3.33337 * ray)
         first = (52.9829189 * ((0.06711056 * noise[0] + 0.00583715 * noise[1]) % 1)) % 1
         second = (0.7548776662 * noise[0] + 0.5698402910 * noise[1]) % 1
         radius = (softness * np.sqrt(first)).astype(np.float32)[:, None]
         angle = (2 * np.pi * second).astype(np.float32)[:, None]
         offset = np.cos(angle) * tangent + np.sin(angle) * bitangent
         direction = unit(towards + radius * offset)
-        facing = np.flatnonzero((surface.flat * direction).sum(1) > 0)
         if len(facing):
-            blocked = scene.run(origin[facing], direction[facing], query="OCCLUDED")
-            total[facing] += blocked == NO_HIT
-    return total / rays
+            total += scene.run(origin, direction, query="OCCLUDED") == NO_HIT
+    visible = np.ones(len(surface.normal), np.float32)
+    visible[facing] = total / rays
+    return visible
 
 
 def tone(linear):

@@ -94,7 +94,7 @@ def published_lines(head):
         return int(skin[np.argmin(np.linalg.norm(vertices[skin] - target, axis=1))])
 
     right, left = exact["outer_interocular"]
-    pairs["outer_interocular"] = (right, near(left, [5.5, -16.0, -4.0]))
+    pairs["outer_interocular"] = (right, near(left, [8.5, -16.0, -6.0]))
     right, left = exact["midline"]
     pairs["midline"] = (right, near(left, [-1.0, 10.5, 3.0]))
     return pairs

@@ -8,6 +8,7 @@ import numpy as np
 from v2mlib.faces.phantom import anatomy, colours, population
 from v2mlib.faces.phantom.expressions import expression_fields
 from v2mlib.faces.phantom.head import head
+from v2mlib.faces.rendering import ambient_occlusion
 from v2mlib.files import atomic
 
 FORMAT = "v2mlib phantom face 1"
@@ -35,6 +36,7 @@ def arrays():
         "matrix_data": matrix.data.astype(np.float32),
         "matrix_indices": matrix.indices.astype(np.uint16),
         "matrix_indptr": matrix.indptr.astype(np.int32),
+        "occlusion": np.round(_occlusion(modes, mean_head) * 255).astype(np.uint8),
         "triangles": mean_head.triangles.astype(np.uint16),
         "landmarks": anatomy.landmarks(mean_head).astype(np.int32),
         "colours": np.round(colours.colours(mean_head) * 255).astype(np.uint8),
@@ -46,6 +48,12 @@ def arrays():
     for name, members in anatomy.regions(mean_head).items():
         stored[f"region/{name}"] = members.astype(np.uint16)
     return stored
+
+
+def _occlusion(modes, mean_head):
+    """Share of the sky that each vertex of the mean face sees."""
+    vertices = mean_head.matrix @ modes.mean
+    return ambient_occlusion(vertices, mean_head.triangles, rays=128)
 
 
 def main(path=None):

@@ -1,5 +1,7 @@
 """A named control cage: half a head, placed by hand in mm, mirrored about the midline."""
 
+import itertools
+
 import numpy as np
 
 from v2mlib.checks import InputError
@@ -105,7 +107,7 @@ class HalfCage:
         rows : sequence of sequence of str
             Names; None marks a hole.
         """
-        for first, second in zip(rows[:-1], rows[1:], strict=True):
+        for first, second in itertools.pairwise(rows):
             for k in range(len(first) - 1):
                 corners = (first[k], first[k + 1], second[k + 1], second[k])
                 if None not in corners:

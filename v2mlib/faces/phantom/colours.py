@@ -6,7 +6,7 @@ SKIN = np.array([0.84, 0.66, 0.56])
 LIPS = np.array([0.76, 0.47, 0.44])
 BROW = np.array([0.26, 0.18, 0.13])
 HAIR = np.array([0.30, 0.22, 0.17])
-_EYE = {"pupil": (0.03, 0.03, 0.03), "iris": (0.32, 0.40, 0.42), "limbus": (0.30, 0.31, 0.32),
+_EYE = {"pupil": (0.03, 0.03, 0.03), "iris": (0.36, 0.27, 0.19), "limbus": (0.20, 0.15, 0.12),
         "sclera": (0.90, 0.88, 0.86)}  # fmt: skip
 
 
@@ -37,6 +37,8 @@ def colours(head):
     paint *= 1 + (skin * np.clip(blush, 0, 1))[:, None] * np.array([0.01, -0.11, -0.10])
     socket = _bell(vertices, (31.5, 2, 84), (17, 12, 20)) * skin
     paint *= 1 - socket[:, None] * np.array([0.05, 0.09, 0.08])
+    crop = (0.62 * _hair(x, y, z) * skin)[:, None]
+    paint = paint * (1 - crop) + HAIR * crop
     strength = (_brows(head, x, y, z) * skin)[:, None]
     return np.clip(paint * (1 - strength) + BROW * strength, 0, 1)
 
@@ -104,9 +106,25 @@ def _brows(head, x, y, z):
     """Hair density along an arc over the five brow landmarks."""
     points = np.array([head.vertices[head.index(n)] for n in
                        ("ET.c2", "ET.c3", "ET.c4", "ET.c5", "ET.c6")])  # fmt: skip
-    t = np.clip((x - points[0, 0] + 1.5) / (points[4, 0] - points[0, 0] - 1), 0, 1)
-    arc = np.interp(x, points[:, 0], points[:, 1] + np.array([-1.2, -0.5, -0.2, -0.2, -0.4]))
-    half_height = 3.9 * (1 - t) ** 0.35 * (0.75 + 0.25 * np.clip(t / 0.1, 0, 1))
-    density = np.exp(-(((y - arc) / np.maximum(half_height, 0.3)) ** 4))
-    ends = np.clip((x - points[0, 0] + 3) / 4, 0, 1) * np.clip((points[4, 0] + 1 - x) / 5, 0, 1)
-    return 0.72 * density * ends * (z > 60)
+    t = np.clip((x - points[0, 0] + 1) / (points[4, 0] - points[0, 0] + 1), 0, 1)
+    arc = np.interp(x, points[:, 0], points[:, 1] + np.array([0.6, 0.2, 0.0, 0.2, 0.4]))
+    half_height = 3.6 * (1 - t) ** 0.4 * (0.72 + 0.28 * np.clip(t / 0.15, 0, 1)) + 0.4
+    density = np.exp(-1.3 * ((y - arc) / half_height) ** 2)
+    ends = _step(x, points[0, 0] - 4, points[0, 0] + 5) * _step(
+        -x, -points[4, 0] - 1, 4 - points[4, 0]
+    )
+    return 0.75 * density * ends * (z > 60)
+
+
+def _hair(x, y, z):
+    """Cropped hair: scalp behind the hairline, above ears and nape."""
+    front = 70 - 0.0045 * np.clip(x - 15, 0, None) ** 2
+    above = _step(y, front - 9, front + 9) * _step(z, -12, 8)
+    side = _step(y - 0.35 * z, 8, 30) * _step(-z, -48, -28)
+    behind = _step(y - 0.2 * z, -62, -36) * _step(-z, 12, 34)
+    return np.clip(above + side + behind, 0, 1)
+
+
+def _step(value, low, high):
+    t = np.clip((value - low) / (high - low), 0, 1)
+    return t * t * (3 - 2 * t)

@@ -32,6 +32,10 @@ class Control(NamedTuple):
     measure: tuple
 
 
+# Directions in (y, z) along which the caliper's direct distances run, on the mean face.
+_SLOPES = {"tip": (0.5, 0.866), "bridge": (0.978, -0.209)}
+
+
 def _breadth(vertex):
     return ("2x", {vertex: 1.0})
 
@@ -51,17 +55,18 @@ CONTROLS = (
             _depth("ET.c0", "EM.c15")),
     Control("head_height", lambda p: f.along("y", p.up("y", 25, 113)),
             _height("crown.0.2", "ear.helix.10")),
-    Control("bizygomatic", lambda p: f.widen(p, 69, p.bell("y", -20, 34) * p.up("z", -45, 0), 1.6),
+    Control("bizygomatic", lambda p: f.widen(p, 69, p.bell("y", -20, 25) * p.up("z", -8, 28), 1.6),
             _breadth("R1.c8")),
-    Control("bitragion_breadth", lambda p: f.widen(p, 70, p.gauss((70, -15, -5), (40, 36, 32))),
+    Control("bitragion_breadth", lambda p: f.widen(p, 70, p.gauss((72, -12, -8), (40, 32, 20))),
             _breadth("ear.helix.10")),
     Control("forehead_breadth", lambda p: f.widen(p, 56, p.bell("y", 34, 24) * p.up("z", 0, 60)),
             _breadth("F1.c6")),
-    Control("jaw_width", lambda p: f.widen(p, 57, p.bell("y", -80, 22) * p.up("z", -40, 5), 1.8),
+    Control("jaw_width", lambda p: f.widen(p, 57, p.bell("y", -80, 20) * p.up("z", -40, 5)
+            * (1 - 0.6 * p.up("z", 35, 65)), 1.8),
             _breadth("J1.c7")),
-    Control("midcheek_width", lambda p: f.widen(p, 57, p.gauss((58, -42, 60), (18, 15, 22))),
+    Control("midcheek_width", lambda p: f.widen(p, 57, p.gauss((58, -42, 56), (22, 17, 26))),
             _breadth("R3.c6")),
-    Control("cheek_width", lambda p: f.widen(p, 52, p.gauss((53, -68, 52), (17, 15, 24))),
+    Control("cheek_width", lambda p: f.widen(p, 52, p.gauss((53, -68, 50), (22, 18, 28))),
             _breadth("R5.c6")),
     Control("chin_width", lambda p: f.widen(p, 22, p.gauss((22, -104, 84), (13, 15, 18))),
             _breadth("mouth.outer.8")),
@@ -71,8 +76,8 @@ CONTROLS = (
     Control("menton_sellion", lambda p: f.along("y", -p.down("y", -113, -80) * p.up("z", -25, 45)
             * p.up("y", -158, -120)), _height("EM.c0", "J1.m4")),
     Control("nose_length", lambda p: f.along("y", -p.down("y", -44, 6) * p.up("z", 0, 55)
-            * p.up("y", -158, -120)), _height("EM.c0", "mouth.outer.0")),
-    Control("upper_lip_height", lambda p: f.along("y", -p.down("y", -59, -47) * p.up("z", 0, 55)
+            * p.up("y", -158, -120)), ("bridge", {"EM.c0": 1.0, "mouth.outer.0": -1.0})),
+    Control("upper_lip_height", lambda p: f.along("y", -p.down("y", -65, -44) * p.up("z", 0, 55)
             * p.up("y", -158, -120)), _height("mouth.outer.0", "mouth.contact.0")),
     Control("jaw_angle_height", lambda p: f.along("y", -p.gauss((57, -80, 18), (16, 20, 24))),
             _height("ear.helix.10", "J1.c7")),
@@ -81,9 +86,9 @@ CONTROLS = (
     Control("face_depth", lambda p: f.along("z", p.up("z", 5, 70) * p.up("y", -150, -112)
             * p.down("y", 10, 60)), _depth("mouth.outer.0", "ear.helix.10")),
     Control("forehead_slope", lambda p: f.along("z", -p.up("y", 25, 75) * p.up("z", 20, 75)),
-            _depth("ET.c0", "F3.c0")),
+            _depth("F1.c0", "F3.c0")),
     Control("brow_ridge", lambda p: f.along("z", p.gauss((22, 20, 94), (26, 9, 22))),
-            ("z", {"ET.c3": 1.0, "ball.pupil.0": -1.0})),
+            ("z", {"ET.c3": 1.0, "EM.c6": -1.0})),
     Control("brow_height", lambda p: f.along("y", p.gauss((31, 22, 90), (26, 9, 22))),
             _height("ET.c4", "ball.pupil.0")),
     Control("cheekbone_projection", lambda p: f.along("z", p.gauss((41, -28, 82), (14, 11, 20)))
@@ -106,18 +111,18 @@ CONTROLS = (
     Control("nasal_root_breadth", lambda p: f.widen(p, 9, p.gauss((9, 1, 88), (5, 14, 10))),
             _breadth("EM.c2")),
     Control("nasal_bridge", lambda p: f.along("z", p.gauss((0, 2, 94), (8, 13, 16))),
-            ("z", {"EM.c0": 1.0, "ET.c0": -0.5, "EM.c2": -0.5})),
+            ("z", {"EM.c0": 1.0, "EM.c6": -1.0})),
     Control("dorsum_convexity", lambda p: f.along("z", p.gauss((0, -15, 101), (7, 9, 14))),
             ("z", {"EB.c0": 1.0, "EM.c0": -0.55, "nose.tip.0": -0.45})),
-    Control("nose_projection", lambda p: f.along("z", p.down("y", -36, 6) * p.up("y", -52, -44)
-            * p.bell("x", 0, 11) * p.up("z", 90, 116)), _depth("nose.tip.0", "mouth.outer.0")),
+    Control("nose_projection", lambda p: f.along("z", p.down("y", -34, 6) * p.up("y", -48.5, -40)
+            * p.bell("x", 0, 12) * p.up("z", 86, 106)), ("tip", {"nose.tip.0": 1.0, "mouth.outer.0": -1.0})),
     Control("nose_tip_rise", lambda p: f.along("y", p.gauss((0, -38, 118), (11, 9, 12))),
             _height("nose.tip.0", "mouth.outer.0")),
     Control("nose_tip_breadth", lambda p: f.widen(p, 6, p.gauss((7, -37, 116), (7, 9, 9))),
             _breadth("nose.tip.1")),
-    Control("nose_width", lambda p: f.widen(p, 17, p.gauss((17, -41, 99), (9, 10, 12))),
+    Control("nose_width", lambda p: f.widen(p, 17, p.gauss((17, -43, 98), (10, 12, 14))),
             _breadth("nose.tip.3")),
-    Control("alar_height", lambda p: f.along("y", -p.gauss((15, -44, 99), (7, 6, 9))),
+    Control("alar_height", lambda p: f.along("y", -p.gauss((15, -42, 99), (7, 5, 9))),
             ("y", {"nose.crease.3": 1.0, "nose.lobule.3": -1.0})),
     Control("mouth_width", lambda p: f.mouth_width(p), _breadth("mouth.vermilion.5")),
     Control("philtrum_width", lambda p: f.widen(p, 5.3, p.gauss((6, -57, 107), (4.5, 6, 8)), 1),
@@ -133,7 +138,7 @@ CONTROLS = (
     Control("ear_breadth", lambda p: f.ear_scale(p, back=1 / 34), ("z", {"ear.helix.10": 1.0,
             "ear.helix.4": -1.0})),
     Control("ear_protrusion", lambda p: f.ear_scale(p, out=1.0), ("x", {"ear.helix.4": 1.0,
-            "EB.c11": -1.0})),
+            "R4.c11": -1.0})),
 )  # fmt: skip
 
 NAMES = tuple(control.name for control in CONTROLS)
@@ -182,6 +187,8 @@ def measures(head):
             if axis == "2x":
                 rows[number, head.index(vertex), 0] += weight
                 rows[number, head.index(vertex + "'"), 0] -= weight
+            elif axis in _SLOPES:
+                rows[number, head.index(vertex), 1:] += weight * np.array(_SLOPES[axis])
             else:
                 column = "xyz".index(axis)
                 rows[number, head.index(vertex), column] += weight

@@ -63,7 +63,7 @@ def _jaw_open(place):
         share = np.array(_JAW_SHARE["outer" if outside else "contact"])
         if ring == "middle":
             share = (np.array(_JAW_SHARE["outer"]) + share) / 2
-        scale = {"deep": 0.7, "back": 0.35}.get(ring, 1.0)
+        scale = {"deep": 1.0, "back": 0.85}.get(ring, 1.0)
         for k in range(11):
             weight[place.part(rf"mouth\.{ring}\.{k}$")] = scale * share[k]
     return turned * weight[:, None]
@@ -73,7 +73,7 @@ def _smile(place):
     corner = place.gauss((28, -67, 90), (13, 12, 18))
     cheek = place.gauss((40, -36, 82), (15, 12, 20))
     lower_lid = f.lids(place, "y", {7: 0.4, 8: 0.7, 9: 0.8, 10: 0.6, 11: 0.3})
-    field = np.outer(corner, (4.5, 6.0, -4.0)) + np.outer(cheek, (1.0, 2.6, 2.4)) + lower_lid
+    field = np.outer(corner, (5.5, 7.0, -4.5)) + np.outer(cheek, (1.0, 3.0, 2.8)) + lower_lid
     return _still(place, field)
 
 
@@ -128,12 +128,13 @@ def _blink(place):
 
     for k in range(1, 6):
         low = at("margin", 12 - k)
-        closed = low + [0.0, 0.9, 0.0]
-        field[where["margin", k]] = onto(closed + [0, 0.35, 0], 14.0) - at("margin", k)
-        field[where["rim", k]] = onto(closed + [0, 0.15, -0.8], 13.4) - at("rim", k)
-        field[where["inside", k]] = 0.3 * (closed - at("margin", k))
+        closed = [*low, 0.0, 0.9, 0.0]
+        field[where["margin", k]] = onto([*closed, 0, 0.35, 0], 14.9) - at("margin", k)
+        field[where["rim", k]] = onto([*closed, 0, 0.15, -0.8], 14.2) - at("rim", k)
+        sunk = at("inside", k) + 0.3 * (closed - at("margin", k))
+        field[where["inside", k]] = onto(sunk, 13.5) - at("inside", k)
         target = 0.52 * at("crease", k) + 0.48 * closed
-        field[where["lid", k]] = onto(target, 14.7) - at("lid", k)
+        field[where["lid", k]] = onto(target, 15.2) - at("lid", k)
         field[where["crease", k]] = (0, -1.2, 0.6)
         for ring, share in (("margin", 0.75), ("rim", 0.75), ("lid", 0.4)):
             field[where[ring, 12 - k]] += (0, share, 0.1)

@@ -5,11 +5,13 @@ Interpupillary 63 mm, canthi 32.5 and 89 mm apart, opening 10 mm high; the upper
 top 1.5 mm of the iris, the lower lid touches it.
 """
 
+import itertools
+
 import numpy as np
 
 from v2mlib.faces.phantom.skull import name
 
-BALL_CENTRE, BALL_RADIUS, IRIS_RADIUS = np.array([31.5, 0.0, 72.3]), 12.2, 5.9
+BALL_CENTRE, BALL_RADIUS = np.array([31.5, 0.0, 72.3]), 11.9
 
 ORBIT = [
     (9.2, 0.8, 86.6),
@@ -23,7 +25,7 @@ ORBIT = [
     (46.0, -20.0, 76.3),
     (34.0, -21.5, 81.8),
     (22.5, -19.0, 83.3),
-    (14.0, -12.5, 85.6),
+    (12.4, -12.5, 86.4),
 ]
 FOLD = [
     (11.2, -0.8, 82.8),
@@ -68,20 +70,21 @@ LID = [
     (19.9, -5.0, 80.8),
 ]
 MARGIN = [
-    (16.4, -1.6, 78.3),
-    (20.3, 1.4, 80.2),
-    (25.0, 3.7, 83.8),
-    (30.5, 4.6, 85.3),
-    (36.3, 4.2, 84.2),
-    (41.2, 2.7, 80.6),
+    (16.4, -1.8, 78.3),
+    (20.2, 1.1, 80.2),
+    (25.0, 3.2, 83.8),
+    (30.5, 4.1, 85.3),
+    (36.3, 3.8, 84.2),
+    (41.2, 2.5, 80.6),
     (44.6, 0.7, 76.7),
-    (41.8, -2.2, 79.8),
-    (37.5, -4.4, 83.0),
-    (32.5, -5.5, 84.8),
-    (26.5, -5.0, 83.6),
-    (21.0, -3.3, 80.6),
+    (41.8, -2.3, 79.8),
+    (37.5, -4.6, 83.0),
+    (32.5, -5.8, 84.8),
+    (26.5, -5.3, 83.6),
+    (21.0, -3.6, 80.6),
 ]
-RING_RADIUS = {"margin": 13.6, "rim": 12.75, "inside": 12.7}
+CARUNCLE = [(17.6, -1.8, 78.2), (19.2, -1.6, 77.6)]
+OUTER_CORNER = [(44.2, 0.6, 76.2), (43.8, 0.5, 75.8)]
 
 
 def build(cage):
@@ -99,10 +102,15 @@ def build(cage):
     crease = cage.ring("eye.crease", CREASE, "lid")
     lid = cage.ring("eye.lid", [_on_ball(p, 14.4, blend=True) for p in LID], "lid")
     margin = cage.ring("eye.margin", [_on_ball(p, 13.6, blend=True) for p in MARGIN], "lid")
-    rim = cage.ring("eye.rim", [_rim(p) for p in MARGIN], "lid", "wet")
-    inside = cage.ring("eye.inside", [_inside(p) for p in MARGIN], "lid", "wet")
+    rim = [_rim(p) for p in MARGIN]
+    inside = [_inside(p) for p in MARGIN]
+    # The caruncle and the outer corner close the gap that the round eyeball leaves.
+    rim[0], rim[6] = CARUNCLE[0], OUTER_CORNER[0]
+    inside[0], inside[6] = CARUNCLE[1], OUTER_CORNER[1]
+    rim = cage.ring("eye.rim", rim, "lid")
+    inside = cage.ring("eye.inside", inside, "lid")
     rings = [orbit, fold, crease, lid, margin, rim, inside]
-    for outer, inner in zip(rings[:-1], rings[1:], strict=True):
+    for outer, inner in itertools.pairwise(rings):
         cage.strip(outer, inner, closed=True)
 
 
@@ -123,10 +131,10 @@ def eyeball(rings=12):
     kind : list of str
         ``pupil``, ``iris``, ``limbus`` or ``sclera`` for each point.
     """
-    radii = [(1.3, "pupil"), (2.2, "pupil"), (2.7, "iris"), (4.2, "iris"), (5.4, "iris"),
-             (6.1, "limbus"), (6.7, "sclera"), (9.3, "sclera"), (11.6, "sclera"),
-             (12.2, "sclera")]  # fmt: skip
-    points, kind = [tuple(BALL_CENTRE + [0, 0, BALL_RADIUS])], ["pupil"]
+    radii = [(1.1, "pupil"), (1.75, "pupil"), (2.15, "iris"), (3.8, "iris"), (5.2, "iris"),
+             (5.9, "limbus"), (6.5, "sclera"), (9.3, "sclera"), (11.3, "sclera"),
+             (11.9, "sclera")]  # fmt: skip
+    points, kind = [(*BALL_CENTRE, 0, 0, BALL_RADIUS)], ["pupil"]
     for radius, what in radii:
         height = np.sqrt(max(BALL_RADIUS**2 - radius**2, 0))
         for k in range(rings):
@@ -155,15 +163,14 @@ def _on_ball(point, radius, *, blend=False):
 
 
 def _rim(point):
-    """Inner edge of the lid margin: on the eyeball, a little into the opening."""
+    """Inner edge of the lid margin: close to the eyeball, a little into the opening."""
     x, y, z = _on_ball(point, 13.6, blend=True)
-    shrink = 0.94
-    moved = (BALL_CENTRE[0] + (x - BALL_CENTRE[0]) * 0.975, y * shrink, z - 1.2)
-    return _on_ball(moved, 12.75, blend=True)
+    moved = (BALL_CENTRE[0] + (x - BALL_CENTRE[0]) * 0.98, y * 0.95, z - 1.0)
+    return _on_ball(moved, 12.9, blend=True)
 
 
 def _inside(point):
     """Behind the lid, between it and the eyeball."""
     x, y, z = point
-    away = np.array([x - BALL_CENTRE[0], y]) * [1.02, 1.25]
-    return (BALL_CENTRE[0] + away[0], away[1], z - 3.6)
+    moved = (BALL_CENTRE[0] + (x - BALL_CENTRE[0]) * 1.02, y * 1.6, z - 3.0)
+    return _on_ball(moved, 12.95, blend=True)

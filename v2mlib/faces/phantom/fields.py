@@ -9,7 +9,12 @@ from v2mlib.faces.phantom import ear, eye
 # Eyeball and lids move as one body in every field that is not about the lids themselves.
 _EYE_BODY = {"ball": 1.0, "eye.inside": 1.0, "eye.rim": 1.0, "eye.margin": 1.0, "eye.lid": 1.0,
              "eye.crease": 0.75, "eye.fold": 0.35}  # fmt: skip
-_EAR_BODY = {"ear.back": 0.9, "ear": 1.0}
+_EAR_BODY = (
+    {"ear.back": 0.9, "ear": 1.0}
+    | {f"{row}.c{column}": 0.92 for row in ("EM", "EB", "R1", "R2", "R3") for column in (9, 10, 11)}
+    | {f"{row}.c{column}": 0.4 for row in ("ET", "R4") for column in (9, 10, 11)}
+    | {f"{row}.c{column}": 0.35 for row in ("EM", "EB", "R1", "R2", "R3") for column in (8, 12)}
+)
 _MOUTH_BODY = {"teeth": 1.0, "mouth.back": 1.0, "mouth.deep": 0.85}
 
 
@@ -27,6 +32,7 @@ class Place:
         points = head.vertices[: len(head.names)]
         self.side = np.where(points[:, 0] >= 0, 1.0, -1.0)
         self.side[np.abs(points[:, 0]) < 1e-6] = 0.0
+        self.onto = head.matrix[: len(head.names)]
         self.x, self.y, self.z = np.abs(points[:, 0]), points[:, 1], points[:, 2]
 
     def up(self, axis, low, high):
@@ -115,6 +121,19 @@ class Place:
         found = re.compile(pattern)
         return np.array([found.match(name) is not None for name in self.names])
 
+    def hold(self, field, chosen):
+        """Adjust a field so that the surface stands still at some vertices.
+
+        Parameters
+        ----------
+        field : ndarray, (cage vertex, xyz=3), mm
+            Changed in place.
+        chosen : ndarray of bool, (cage vertex,)
+            Where the surface shall not move.
+        """
+        for _ in range(12):
+            field[chosen] -= (self.onto @ field)[chosen]
+
     def finish(self, field, name):
         """Put signs on x, and move eyes, ears and teeth as bodies.
 
@@ -137,8 +156,20 @@ class Place:
             self._rigid(field, _EAR_BODY, ("ear.helix.10",))
         if name not in _MOUTH_OWN:
             self._rigid(field, _MOUTH_BODY, ("mouth.contact.0", "mouth.contact.10"))
+            self._meet(field)
         field[:, 0] *= self.side
         return field
+
+    def _meet(self, field):
+        """Move both lips alike where they touch."""
+        for ring in ("crest", "contact", "inside"):
+            share = 0.5 if ring == "crest" else 1.0
+            for k in range(5):
+                upper = np.flatnonzero(self.part(rf"mouth\.{ring}\.{k}$"))
+                lower = np.flatnonzero(self.part(rf"mouth\.{ring}\.{10 - k}$"))
+                gap = share * (field[upper] - field[lower]) / 2
+                field[upper] -= gap
+                field[lower] += gap
 
     def _rigid(self, field, body, anchors):
         held = np.zeros(len(field), bool)
@@ -215,16 +246,18 @@ def lids(place, axis, weights):
         The field, as for the left side.
     """
     field = np.zeros((len(place.names), 3))
-    share = {"inside": 1.0, "rim": 1.0, "margin": 1.0, "lid": 0.75, "crease": 0.4, "fold": 0.15}
+    share = {"inside": 0.9, "rim": 1.0, "margin": 1.0, "lid": 0.75, "crease": 0.4, "fold": 0.15}
     centre = eye.BALL_CENTRE
     for ring, strength in share.items():
         for k, weight in weights.items():
             at = np.flatnonzero(place.part(rf"eye\.{ring}\.{k}$"))
             move = np.zeros(3)
-            move["xyz".index(axis)] = weight * strength
+            at_corner = axis == "x" and k in (0, 6)
+            hidden = {"inside": 0.4, "rim": 0.7}.get(ring, 1.0) if at_corner else 1.0
+            move["xyz".index(axis)] = weight * strength * hidden
             # The tangent plane of the eyeball: moving up the lid also moves it back.
             normal = np.array([place.x[at[0]], place.y[at[0]], place.z[at[0]]]) - centre
-            if ring in ("rim", "margin", "lid") and k not in (0, 6):
+            if ring in ("inside", "rim", "margin", "lid") and k not in (0, 6):
                 slope = move @ normal / max(normal[2], 6.0)
                 move[2] -= 0.85 * np.clip(slope, -0.9, 0.9)
             field[at] = move
@@ -266,10 +299,10 @@ def mouth_width(place):
         The field, as for the left side.
     """
     beyond = np.exp(-0.5 * (np.maximum(place.x - 26, 0) / 12) ** 2)
-    window = beyond * place.bell("y", -69.7, 13) * place.up("z", 55, 80)
+    window = beyond * place.bell("y", -68.5, 13) * place.up("z", 55, 80)
     field = along("x", np.minimum(place.x / 26, 1) ** 1.3 * window)
     field[:, 2] = -0.45 * np.minimum(place.x / 26, 1) ** 3 * window
-    field[place.part("teeth|mouth.back")] = 0
+    field[place.part(r"teeth|mouth\.(back|deep)")] = 0
     return field
 
 
@@ -290,7 +323,7 @@ def vermilion(place, *, upper):
     """
     field = np.zeros((len(place.names), 3))
     share = {"vermilion": (1.0, 0.10), "edge": (0.85, 0.0), "crest": (0.45, 0.30),
-             "middle": (0.15, 0.0)}  # fmt: skip
+             "middle": (0.35, 0.0)}  # fmt: skip
     for ring, (height, depth) in share.items():
         for k in range(11):
             if (k < 5) != upper or k == 5:
@@ -298,6 +331,8 @@ def vermilion(place, *, upper):
             taper = 1 - (abs((0 if upper else 10) - k) / 5) ** 2
             sign = 1.0 if upper else -1.0
             field[place.part(rf"mouth\.{ring}\.{k}$")] = (0, sign * height * taper, depth * taper)
+    # Else the lips would meet, or part, with their fullness.
+    place.hold(field, place.part(r"mouth\.contact"))
     return field
 
 
@@ -323,8 +358,12 @@ def ear_scale(place, *, up=0.0, back=0.0, out=0.0):
     axis_back = np.array([0.0, -np.sin(tilt), -np.cos(tilt)])
     offset = np.stack([place.x, place.y, place.z], 1) - ear.ORIGIN
     height, depth = offset @ axis_up, offset @ axis_back
-    weight = place.part(r"ear\.") * np.where(place.part(r"ear\.back"), 0.7, 1.0)
+    weight = place.part(r"ear\.").astype(float)
+    # The root follows, or the ear would grow over it.
+    weight = np.where(place.part(r"(EM|EB|R1|R2|R3)\.c(9|10|11)$"), 0.95, weight)
+    weight = np.where(place.part(r"((EM|EB|R1|R2|R3)\.c(8|12)|(ET|R4)\.c(9|10|11))$"), 0.45, weight)
     field = np.outer(weight * height * up, axis_up) + np.outer(weight * depth * back, axis_back)
-    field[:, 0] += out * weight * np.clip(depth / 30, 0, 1.1)
-    field[:, 2] += 0.3 * out * weight * np.clip(depth / 30, 0, 1.1)
+    flare = out * np.where(place.part(r"ear\."), weight, 0) * np.clip(depth / 30, 0, 1.1)
+    field[:, 0] += flare
+    field[:, 2] += 0.3 * flare
     return field

@@ -12,7 +12,7 @@ from v2mlib.faces.phantom.cage import HalfCage
 from v2mlib.faces.phantom.subdivision import surface
 
 # Parts seen from afar or hardly at all are subdivided once only.
-_COARSE_ROWS = ("F4", "F3", "F2", "crown", "J2", "N1", "N2")
+_COARSE_ROWS = ("F4", "F3", "F2", "crown", "N1", "N2")
 _COARSE_PARTS = ("mouth.deep", "mouth.back", "ball", "teeth", "nostril.deep", "ear.back")
 _EXACT = ("lid", "lip", "nostril")
 

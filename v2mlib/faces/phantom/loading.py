@@ -32,7 +32,8 @@ def phantom_model():
         Cached. Extras: ``sex_direction (shape,)``, half the male minus female difference in
         standardised coefficients; ``controls_to_coefficients (shape, control)``, standardised
         coefficients per within-sex sd of each named length (`CONTROL_NAMES`), the other lengths
-        unchanged; ``gloss (vertex,)`` for `v2mlib.faces.rendering.render`.
+        unchanged; ``gloss (vertex,)`` and ``occlusion (vertex,)`` of the mean face, for
+    `v2mlib.faces.rendering.render`.
 
     Raises
     ------
@@ -76,5 +77,6 @@ def phantom_model():
             "sex_direction": stored["sex_direction"],
             "controls_to_coefficients": stored["controls_to_coefficients"],
             "gloss": stored["gloss"].astype(np.float32) / 255,
+            "occlusion": stored["occlusion"].astype(np.float32) / 255,
         },
     )

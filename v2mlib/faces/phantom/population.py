@@ -10,7 +10,8 @@ from v2mlib.faces.phantom.controls import NAMES, control_fields, measures
 from v2mlib.paths import shipped
 
 N_SHAPE = 40
-RESIDUAL_MM = 0.8
+RESIDUAL_MM, ASYMMETRY_MM = 0.6, 0.3
+N_SYMMETRIC, N_ASYMMETRIC = 7, 2
 _DIFFERENCE = "male minus female "
 # Groups of lengths that grow together where no survey gives their correlation.
 _FACTORS = {
@@ -26,6 +27,18 @@ _FACTORS = {
     "nose": ("nose_width nose_tip_breadth nose_projection alar_height", 0.4),
     "lips": ("upper_vermilion lower_vermilion lip_protrusion", 0.6),
     "ear": ("ear_length ear_breadth ear_protrusion", 0.35),
+}  # fmt: skip
+# Lengths that share a stretch of the face: parts and wholes, neighbours.
+_PAIRS = {
+    ("menton_sellion", "nose_length"): 0.62, ("menton_sellion", "upper_lip_height"): 0.50,
+    ("nose_length", "upper_lip_height"): 0.10, ("interpupillary", "intercanthal"): 0.88,
+    ("interpupillary", "outer_interocular"): 0.93, ("intercanthal", "outer_interocular"): 0.75,
+    ("bizygomatic", "bitragion_breadth"): 0.80, ("head_breadth", "bitragion_breadth"): 0.60,
+    ("bizygomatic", "midcheek_width"): 0.75, ("bizygomatic", "jaw_width"): 0.60,
+    ("jaw_width", "midcheek_width"): 0.60, ("jaw_width", "cheek_width"): 0.75,
+    ("midcheek_width", "cheek_width"): 0.75, ("bizygomatic", "cheek_width"): 0.50,
+    ("bizygomatic", "forehead_breadth"): 0.50, ("head_breadth", "forehead_breadth"): 0.60,
+    ("jaw_width", "chin_width"): 0.40, ("lower_vermilion", "upper_vermilion"): 0.55,
 }  # fmt: skip
 
 
@@ -80,6 +93,9 @@ def moments():
     for column, (members, strength) in enumerate(_FACTORS.values()):
         loading[[NAMES.index(name) for name in members.split()], column] = strength
     correlation = loading @ loading.T
+    for (one, other), value in _PAIRS.items():
+        i, j = NAMES.index(one), NAMES.index(other)
+        correlation[i, j] = correlation[j, i] = value
     measured = pd.read_csv(shipped("anthropometry_correlation.csv"), index_col=0)
     rows = [NAMES.index(name) for name in measured.index]
     correlation[np.ix_(rows, rows)] = measured.to_numpy()
@@ -148,7 +164,8 @@ def shape_modes(head, n_shape=N_SHAPE):
     half = np.concatenate([target.half_difference, np.zeros(n_residual)])
     covariance = np.zeros((len(half), len(half)))
     covariance[:count, :count] = target.within
-    covariance[count:, count:] = np.eye(n_residual) * RESIDUAL_MM**2
+    size = np.repeat([RESIDUAL_MM, ASYMMETRY_MM], [N_SYMMETRIC, N_ASYMMETRIC])
+    covariance[count:, count:] = np.diag(size**2)
     total = covariance + np.outer(half, half)
 
     weight = np.sqrt(vertex_weights(head))
@@ -175,7 +192,7 @@ def shape_modes(head, n_shape=N_SHAPE):
     )
 
 
-def residual_fields(head, per_length, onto, *, symmetric=7, asymmetric=2):
+def residual_fields(head, per_length, onto, *, symmetric=N_SYMMETRIC, asymmetric=N_ASYMMETRIC):
     """Smooth unnamed fields that leave every named length alone.
 
     Parameters
