@@ -306,7 +306,8 @@ def render(
     point = eye - hits["tfar"][seen, None] * view
     weights = np.stack([1 - u - v, u, v])
     surface = Surface(
-        point=_rounded(point, vertices, per_vertex[:, :3], corners, weights), normal=normal, flat=flat, view=view,
+        point=_rounded(point, vertices, per_vertex[:, :3], corners, weights),
+        normal=normal, flat=flat, view=view,
         albedo=value[:, 3:6], sky=value[:, 6:7], gloss=value[:, 7:8],
         column=seen % fine[1], row=seen // fine[1],
     )  # fmt: skip

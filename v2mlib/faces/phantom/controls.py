@@ -115,7 +115,8 @@ CONTROLS = (
     Control("dorsum_convexity", lambda p: f.along("z", p.gauss((0, -15, 101), (7, 9, 14))),
             ("z", {"EB.c0": 1.0, "EM.c0": -0.55, "nose.tip.0": -0.45})),
     Control("nose_projection", lambda p: f.along("z", p.down("y", -34, 6) * p.up("y", -48.5, -40)
-            * p.bell("x", 0, 12) * p.up("z", 86, 106)), ("tip", {"nose.tip.0": 1.0, "mouth.outer.0": -1.0})),
+            * p.bell("x", 0, 12) * p.up("z", 86, 106)),
+            ("tip", {"nose.tip.0": 1.0, "mouth.outer.0": -1.0})),
     Control("nose_tip_rise", lambda p: f.along("y", p.gauss((0, -38, 118), (11, 9, 12))),
             _height("nose.tip.0", "mouth.outer.0")),
     Control("nose_tip_breadth", lambda p: f.widen(p, 6, p.gauss((7, -37, 116), (7, 9, 9))),

@@ -154,4 +154,4 @@ def place(point):
     y = up * np.cos(tilt) - back * np.sin(tilt)
     # The back edge stands away from the head.
     x = out + FLARE * max(back - 2, 0.0) + (0.03 if up > 0 else 0.07) * up
-    return (*ORIGIN, x, y, z)
+    return tuple(ORIGIN + np.array([x, y, z]))

@@ -113,8 +113,12 @@ def _brow_lower(place):
 def _blink(place):
     """Upper lid down to the lower one; straight, so it needs clearance over the eyeball."""
     field = np.zeros((len(place.names), 3))
-    where = {(ring, k): np.flatnonzero(place.part(rf"eye\.{ring}\.{k}$"))
-             for ring in ("inside", "rim", "margin", "lid", "crease") for k in range(12)}  # fmt: skip
+    rings = ("inside", "rim", "margin", "lid", "crease")
+    where = {
+        (ring, k): np.flatnonzero(place.part(rf"eye\.{ring}\.{k}$"))
+        for ring in rings
+        for k in range(12)
+    }
 
     def at(ring, k):
         n = where[ring, k][0]
@@ -128,9 +132,9 @@ def _blink(place):
 
     for k in range(1, 6):
         low = at("margin", 12 - k)
-        closed = [*low, 0.0, 0.9, 0.0]
-        field[where["margin", k]] = onto([*closed, 0, 0.35, 0], 14.9) - at("margin", k)
-        field[where["rim", k]] = onto([*closed, 0, 0.15, -0.8], 14.2) - at("rim", k)
+        closed = low + np.array([0.0, 0.9, 0.0])
+        field[where["margin", k]] = onto(closed + np.array([0, 0.35, 0]), 14.9) - at("margin", k)
+        field[where["rim", k]] = onto(closed + np.array([0, 0.15, -0.8]), 14.2) - at("rim", k)
         sunk = at("inside", k) + 0.3 * (closed - at("margin", k))
         field[where["inside", k]] = onto(sunk, 13.5) - at("inside", k)
         target = 0.52 * at("crease", k) + 0.48 * closed

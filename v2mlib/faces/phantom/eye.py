@@ -134,7 +134,7 @@ def eyeball(rings=12):
     radii = [(1.1, "pupil"), (1.75, "pupil"), (2.15, "iris"), (3.8, "iris"), (5.2, "iris"),
              (5.9, "limbus"), (6.5, "sclera"), (9.3, "sclera"), (11.3, "sclera"),
              (11.9, "sclera")]  # fmt: skip
-    points, kind = [(*BALL_CENTRE, 0, 0, BALL_RADIUS)], ["pupil"]
+    points, kind = [tuple(BALL_CENTRE + np.array([0, 0, BALL_RADIUS]))], ["pupil"]
     for radius, what in radii:
         height = np.sqrt(max(BALL_RADIUS**2 - radius**2, 0))
         for k in range(rings):
