@@ -83,7 +83,7 @@ function colourBar(paper, scalars, { ratio, width, height }, text) {
   stops.forEach((rgb, k) => gradient.addColorStop(k / (stops.length - 1), `rgb(${rgb.join(",")})`));
   paper.fillStyle = gradient;
   paper.fillRect(left, top, wide, tall);
-  const digits = high - low < 1 ? 2 : high - low < 10 ? 1 : 0;
+  const digits = high - low < 1 ? 2 : high - low < 20 ? 1 : 0;
   for (const part of [0, 0.5, 1]) {
     text((low + part * (high - low)).toFixed(digits), left - 5 * ratio, top + (1 - part) * tall, "right");
   }

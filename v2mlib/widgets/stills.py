@@ -244,7 +244,7 @@ def _mark_scale(paper, scalars, size):
     for row, colour in enumerate(np.round(ramp * 255).astype(int).tolist()):
         paper.line((left, top + row, left + 12, top + row), fill=tuple(colour))
     span = scalars.high - scalars.low
-    digits = 2 if span < 1 else 1 if span < 10 else 0
+    digits = 2 if span < 1 else 1 if span < 20 else 0
     for share in (0.0, 0.5, 1.0):
         text = f"{scalars.low + share * span:.{digits}f}"
         _write(paper, (left - 5, top + (1 - share) * tall), text, anchor="rm")

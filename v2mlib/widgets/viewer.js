@@ -40,30 +40,31 @@ in float wet;           // 0.2 skin, up to 1 for eyes
 uniform float plain;    // 1: colours carry numbers, keep them readable
 uniform vec4 line;      // wireframe colour, opacity 0 for surfaces
 out vec4 pixel;
-const vec3 WRAP = vec3(0.30, 0.16, 0.12);  // light that bleeds through skin is mostly red
-vec3 lit(vec3 n, vec3 towards, vec3 radiance) {
-  vec3 wrap = mix(WRAP, vec3(0.3), plain);
-  return radiance * max((dot(n, normalize(towards)) + wrap) / ((1.0 + wrap) * (1.0 + wrap)), 0.0);
-}
-float shine(vec3 n, vec3 eye, vec3 towards) {
-  float sharp = 14.0 + 160.0 * clamp(wet - 0.25, 0.0, 1.0);
-  return pow(max(dot(n, normalize(eye + normalize(towards))), 0.0), sharp) * (sharp + 8.0) / 60.0;
-}
+// The studio of faces/shading.py; creases stand in for its cast shadows.
+const vec3 WRAP = vec3(0.24, 0.15, 0.12);  // light that bleeds through skin is mostly red
+const float AMBIENT = 0.24;
+const vec3 TOWARDS[4] = vec3[](vec3(-0.55, 0.70, 0.75), vec3(0.90, 0.05, 0.50),
+                               vec3(0.75, 0.45, -0.75), vec3(-0.22, 0.30, 0.92));
+const vec3 RADIANCE[4] = vec3[](2.10 * vec3(1.0, 0.95, 0.89), 0.34 * vec3(0.88, 0.94, 1.0),
+                                0.80 * vec3(0.94, 0.97, 1.0), vec3(0.30));
 void main() {
   if (line.a > 0.0) { pixel = vec4(line.rgb * line.a, line.a); return; }
   vec3 eye = normalize(toEye);
   vec3 n = normalize(shadeNormal);
   if (!gl_FrontFacing) n = -n;
-  const vec3 key = vec3(-0.55, 0.65, 0.75), fill = vec3(0.85, 0.10, 0.55), rim = vec3(0.75, 0.45, -0.75);
-  vec3 light = vec3(0.30 * sky * (0.75 + 0.25 * n.y));
-  float open = 0.35 + 0.65 * sky;
-  light += open * lit(n, key, 1.70 * vec3(1.0, 0.96, 0.90));
-  light += open * lit(n, fill, 0.50 * vec3(0.86, 0.93, 1.0));
-  light += open * lit(n, rim, 0.70 * vec3(0.95, 0.97, 1.0));
-  light = mix(light, vec3(dot(light, vec3(0.333)) * 0.75 + 0.42), plain);
+  vec3 light = vec3(AMBIENT * sky * (0.75 + 0.25 * n.y)), glint = vec3(0.0);
+  float sharp = 14.0 + 160.0 * clamp(wet - 0.25, 0.0, 1.0);
+  for (int k = 0; k < 4; k++) {
+    vec3 towards = normalize(TOWARDS[k]);
+    float cosine = dot(n, towards), open = 0.3 + 0.7 * sky;
+    light += RADIANCE[k] / ((1.0 + WRAP) * (1.0 + WRAP))
+      * (open * max(cosine, 0.0) + sky * sky * max(min(cosine, 0.0) + WRAP, 0.0));
+    float lobe = pow(max(dot(n, normalize(eye + towards)), 0.0), sharp) * (sharp + 8.0) / 60.0;
+    glint += RADIANCE[k] * open * lobe * clamp(cosine, 0.0, 1.0);
+  }
+  light = mix(light, vec3(dot(light, vec3(0.333)) * 0.7 + 0.4), plain);
   float fresnel = 0.35 + 0.65 * pow(1.0 - max(dot(n, eye), 0.0), 4.0);
-  float highlight = 1.7 * shine(n, eye, key) + 0.5 * shine(n, eye, fill);
-  vec3 colour = albedo * light + (1.0 - plain) * 0.35 * wet * fresnel * open * highlight;
+  vec3 colour = albedo * light + (1.0 - plain) * 0.35 * wet * fresnel * glint;
   colour = colour * (1.0 + colour / 4.0) / (1.0 + colour);
   pixel = vec4(pow(colour, vec3(1.0 / 2.2)), 1.0);
 }`;
