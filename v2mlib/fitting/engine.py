@@ -422,13 +422,21 @@ def _claim(out, made_from):
         return
     except ValueError:
         raise _damaged(path) from None
-    for key in made_from.keys() | found.keys():
-        if made_from.get(key) != found.get(key):
-            raise InputError(
-                out,
-                f"holds another training: its {key} is {found.get(key)}, not {made_from.get(key)}",
-                "choose another folder, or delete this one",
-            )
+    for name, was, wanted in _differences(found, made_from):
+        raise InputError(
+            out,
+            f"holds another training: its {name} is {was}, not {wanted}",
+            "choose another folder, or delete this one",
+        )
+
+
+def _differences(one, other, prefix=""):
+    """Names and values in which two trees of plain data differ."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        for key in sorted(one.keys() | other.keys()):
+            yield from _differences(one.get(key), other.get(key), f"{prefix}.{key}".lstrip("."))
+    elif one != other:
+        yield prefix, one, other
 
 
 def _fabric(config):

@@ -56,6 +56,10 @@ class Architecture:
     dropout: float = 0.0
     minimum_frames: int = 200
 
+    def __post_init__(self):
+        """Take lists for tuples, as JSON has them."""
+        object.__setattr__(self, "channels", tuple(self.channels))
+
     def build(self):
         """Build the networks, freshly initialised.
 
@@ -64,7 +68,7 @@ class Architecture:
         tuple of (VoiceEncoder, CoefficientHeads)
             In training mode.
         """
-        encoder = VoiceEncoder(self.n_mels, tuple(self.channels), self.embedding_size)
+        encoder = VoiceEncoder(self.n_mels, self.channels, self.embedding_size)
         heads = CoefficientHeads(
             self.n_shape,
             self.n_expression,
