@@ -53,7 +53,10 @@ def arrays():
 def _occlusion(modes, mean_head):
     """Share of the sky that each vertex of the mean face sees."""
     vertices = mean_head.matrix @ modes.mean
-    return ambient_occlusion(vertices, mean_head.triangles, rays=128)
+    # The mouth is closed on the mean face; open, it should not look like a black hole.
+    mouth = mean_head.matrix @ np.array([n.startswith(("mouth", "teeth")) for n in mean_head.names])
+    seen = ambient_occlusion(vertices, mean_head.triangles, rays=128)
+    return np.maximum(seen, 0.25 * mouth)
 
 
 def main(path=None):

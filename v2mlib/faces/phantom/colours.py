@@ -1,6 +1,7 @@
 """Albedo and gloss of the phantom face: skin, lips, eyes, brows, teeth."""
 
 import numpy as np
+from scipy.interpolate import PchipInterpolator
 
 SKIN = np.array([0.84, 0.66, 0.56])
 LIPS = np.array([0.76, 0.47, 0.44])
@@ -8,6 +9,9 @@ BROW = np.array([0.26, 0.18, 0.13])
 HAIR = np.array([0.30, 0.22, 0.17])
 _EYE = {"pupil": (0.03, 0.03, 0.03), "iris": (0.36, 0.27, 0.19), "limbus": (0.20, 0.15, 0.12),
         "sclera": (0.90, 0.88, 0.86)}  # fmt: skip
+# Azimuth from the front (degrees) and height of the hairline (mm).
+_HAIRLINE = ((0, 70), (16, 70), (28, 65), (38, 56), (48, 46), (60, 33), (72, 17), (80, 7), (92, 7),
+             (104, 4), (116, -14), (130, -36), (148, -50), (180, -56))  # fmt: skip
 
 
 def colours(head):
@@ -37,7 +41,10 @@ def colours(head):
     paint *= 1 + (skin * np.clip(blush, 0, 1))[:, None] * np.array([0.01, -0.11, -0.10])
     socket = _bell(vertices, (31.5, 2, 84), (17, 12, 20)) * skin
     paint *= 1 - socket[:, None] * np.array([0.05, 0.09, 0.08])
-    crop = (0.62 * _hair(x, y, z) * skin)[:, None]
+    # On the cage, so that the border is as smooth as the surface.
+    count = len(head.names)
+    hair = head.matrix @ _hair(x[:count], y[:count], z[:count])
+    crop = (0.70 * _step(hair, 0.12, 0.85) * skin)[:, None]
     paint = paint * (1 - crop) + HAIR * crop
     strength = (_brows(head, x, y, z) * skin)[:, None]
     return np.clip(paint * (1 - strength) + BROW * strength, 0, 1)
@@ -75,9 +82,9 @@ def _cage_colour(name):
     if name.startswith(("nostril.inside",)):
         return 0.45 * SKIN
     if name.startswith(("nostril.deep", "mouth.back")):
-        return (0.10, 0.04, 0.04)
+        return (0.16, 0.06, 0.06)
     if name.startswith(("mouth.deep",)):
-        return (0.30, 0.12, 0.12)
+        return (0.42, 0.17, 0.17)
     if name.startswith(("mouth.inside", "mouth.contact")):
         return 0.75 * LIPS
     if name.startswith("mouth.crest"):
@@ -117,12 +124,10 @@ def _brows(head, x, y, z):
 
 
 def _hair(x, y, z):
-    """Cropped hair: scalp behind the hairline, above ears and nape."""
-    front = 70 - 0.0045 * np.clip(x - 15, 0, None) ** 2
-    above = _step(y, front - 9, front + 9) * _step(z, -12, 8)
-    side = _step(y - 0.35 * z, 8, 30) * _step(-z, -48, -28)
-    behind = _step(y - 0.2 * z, -62, -36) * _step(-z, 12, 34)
-    return np.clip(above + side + behind, 0, 1)
+    """Cropped hair: above a hairline that runs over forehead, temple, ear and nape."""
+    azimuth = np.degrees(np.arctan2(x, z + 20.0))
+    line = PchipInterpolator(*np.array(_HAIRLINE).T)(azimuth)
+    return _step(y, line - 5, line + 7)
 
 
 def _step(value, low, high):
