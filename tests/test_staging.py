@@ -47,9 +47,11 @@ def test_an_interrupted_stage_finds_its_folder_as_it_was(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         _job(tmp_path, log, fail="two")
     assert (tmp_path / "two" / "partial").exists()
+    (tmp_path / "two" / ".result.123.partial.npy").touch()  # torn by a kill
     log.clear()
     _job(tmp_path, log)
     assert _built(log) == ["two", "three"]
+    assert not (tmp_path / "two" / ".result.123.partial.npy").exists()
 
 
 def test_a_changed_setting_makes_the_stage_and_its_followers_anew(tmp_path):

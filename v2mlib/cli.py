@@ -71,7 +71,7 @@ def main(argv=None):
         print(f"v2m: {_one_line(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("v2m: stopped; started again, finished parts are reused", file=sys.stderr)
+        print("v2m: stopped", file=sys.stderr)
         return 130
 
 

@@ -115,6 +115,8 @@ class Stages:
         spent = state.get("seconds", 0.0) if state.get("key") == key else 0.0
         _write(marker, {"key": key, "finished": False, "seconds": spent})
         place.mkdir(parents=True, exist_ok=True)
+        for torn in place.rglob(".*.partial*"):  # of an attempt that was killed
+            torn.unlink()
         self.announce(f"{title} ...")
         start = time.perf_counter()
         try:
