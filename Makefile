@@ -35,7 +35,7 @@ unit: $(READY)
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 book: $(READY)
-	$(BIN)/python -m pytest -n auto --maxprocesses 2 --dist loadfile --nbval-lax --nbval-cell-timeout 600 -p no:doctest -W default notebooks
+	$(BIN)/python -m pytest -n auto --maxprocesses 2 --dist loadfile --nbval-lax --nbval-cell-timeout 600 -W default notebooks
 
 lab: $(READY)    ## JupyterLab on the notebooks
 	$(BIN)/jupyter lab --notebook-dir notebooks
