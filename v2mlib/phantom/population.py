@@ -170,6 +170,7 @@ class Population:
         if world == "null":
             self._voice_sex = balanced_sexes(n_identities, self._rng(VOICE_SEX))
         self.voices = self._cast(self.law.stature(self._latents, body))
+        self._photographers = {}
 
     def __repr__(self):
         """Name the arguments."""
@@ -390,8 +391,9 @@ class Population:
         Photo
             Image, landmarks in pixels, pose and expression.
         """
-        from v2mlib.phantom.photos import Photographer
+        from v2mlib.phantom.photos import Photographer, PhotoConfig
 
-        row = self.row(identity)
-        photographer = Photographer(self.face_model, self.config.seed, config)
-        return photographer.take(self.shape_coefficients[row], row, photo)
+        row, config = self.row(identity), config or PhotoConfig()
+        if config not in self._photographers:
+            self._photographers[config] = Photographer(self.face_model, self.config.seed, config)
+        return self._photographers[config].take(self.shape_coefficients[row], row, photo)
