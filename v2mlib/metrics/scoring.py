@@ -1,16 +1,18 @@
 """Errors of predicted faces, one row per identity, method and measure."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import torch
 
 from v2mlib.checks import InputError, ShapeError
+from v2mlib.faces.lines import DIVISOR
 from v2mlib.metrics.ratios import RATIO_LINES, absolute_ratio_error, line_jacobian
 
 ARE_MEASURES = (*RATIO_LINES, "mean")
 PUBLISHED = "published_"
 LINKED = "linked_squared_error"
-_CHUNK = 128  # faces decoded at a time
 
 
 def linked_directions(model):
@@ -60,22 +62,38 @@ def coefficient_errors(predicted, reference, model):
             "expected the same (face, shape)"
         )
     definitions = {"": "corrected"}
-    if all(line in model.published_lines for line in RATIO_LINES):
+    if all(line in model.published_lines for line in (DIVISOR, *RATIO_LINES)):
         definitions[PUBLISHED] = "published"
-    parts = []
-    for start in range(0, len(predicted), _CHUNK):
-        faces = [
-            model.decode(torch.tensor(c[start : start + _CHUNK], dtype=torch.float32))
-            for c in (predicted, reference)
-        ]
-        columns = {}
-        for prefix, definition in definitions.items():
-            found = absolute_ratio_error(*faces, model, definition)
-            columns |= {prefix + line: found[line].numpy() for line in ARE_MEASURES}
-        parts.append(pd.DataFrame(columns))
-    table = pd.concat(parts, ignore_index=True).astype(float)
-    table[LINKED] = (((predicted - reference) @ linked_directions(model)) ** 2).sum(axis=1)
-    return table
+    # Only the lines' ends are decoded: a thousandth of the face.
+    vertices, ends = _ends_of_lines(model, definitions.values())
+    faces = [
+        model.decode(torch.tensor(c, dtype=torch.float32), vertices=vertices)
+        for c in (predicted, reference)
+    ]
+    columns = {}
+    for prefix, definition in definitions.items():
+        found = absolute_ratio_error(*faces, ends, definition)
+        columns |= {prefix + line: found[line].double().numpy() for line in ARE_MEASURES}
+    apart = (predicted - reference) @ linked_directions(model)
+    return pd.DataFrame(columns | {LINKED: (apart**2).sum(axis=1)})
+
+
+def _ends_of_lines(model, definitions):
+    """The vertices that the ratios need, and the model's lines among them."""
+    pairs = {
+        (name, definition): model.line(name, definition)
+        for definition in definitions
+        for name in (DIVISOR, *RATIO_LINES)
+    }
+    vertices = sorted({vertex for pair in pairs.values() for vertex in pair})
+    place = {vertex: number for number, vertex in enumerate(vertices)}
+    ends = SimpleNamespace(
+        name=model.name,
+        topology=f"{model.topology}, ends of lines",
+        n_vertices=len(vertices),
+        line=lambda name, definition: tuple(place[vertex] for vertex in pairs[name, definition]),
+    )
+    return vertices, ends
 
 
 def score_methods(world, predictions, *, model=None, split="test"):
