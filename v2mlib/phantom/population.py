@@ -391,7 +391,7 @@ class Population:
         Photo
             Image, landmarks in pixels, pose and expression.
         """
-        from v2mlib.phantom.photos import Photographer, PhotoConfig
+        from v2mlib.phantom.photos import PhotoConfig, Photographer
 
         row, config = self.row(identity), config or PhotoConfig()
         if config not in self._photographers:
