@@ -9,7 +9,13 @@ import torch
 
 from v2mlib.checks import InputError, ShapeError
 from v2mlib.faces import MorphableModel
-from v2mlib.metrics.scoring import LINKED, coefficient_errors, linked_directions, score_methods
+from v2mlib.metrics.scoring import (
+    LINKED,
+    RMSE,
+    coefficient_errors,
+    linked_directions,
+    score_methods,
+)
 
 LINES = ("outer_interocular", "ear", "forehead", "midline", "cheek")
 
@@ -48,12 +54,13 @@ def world():
 
 def test_errors_are_those_of_the_measured_lines(model):
     rng = np.random.default_rng(2)
-    predicted, reference = rng.normal(size=(2, 300, 6))  # more than one chunk
+    predicted, reference = rng.normal(size=(2, 300, 6))
     found = coefficient_errors(predicted, reference, model)
     for row in (0, 150, 299):
-        ratios = []
+        ratios, faces = [], []
         for c in (predicted[row], reference[row]):
             vertices = model.decode(torch.tensor(c, dtype=torch.float32)).numpy()
+            faces.append(vertices)
             lengths = np.linalg.norm(vertices[::2] - vertices[1::2], axis=1)
             slanted = np.linalg.norm(vertices[0] - vertices[3])
             ratios.append((lengths[1:] / lengths[0], lengths[1:] / slanted))
@@ -64,6 +71,8 @@ def test_errors_are_those_of_the_measured_lines(model):
         )
         assert found.loc[row, "mean"] == pytest.approx(corrected.mean(), abs=1e-5)
         assert found.loc[row, "published_mean"] == pytest.approx(published.mean(), abs=1e-5)
+        distance = np.linalg.norm(faces[0] - faces[1], axis=1)
+        assert found.loc[row, RMSE] == pytest.approx(np.sqrt((distance**2).mean()), rel=1e-5)
 
 
 def test_linked_error_sees_only_what_moves_the_ratios(model):
@@ -107,7 +116,7 @@ def test_headline_averages_coefficients_second_column_averages_errors(model, wor
     truth = scores.query("method == 'truth'")
     assert truth["error"].abs().max() < 1e-6
     assert (truth["error"] == truth["error_per_utterance"]).all()
-    assert len(scores) == 2 * 5 * 11
+    assert len(scores) == 2 * 5 * 12
 
 
 def test_rows_of_other_splits_are_left_out(model, world):

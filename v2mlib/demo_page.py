@@ -4,7 +4,7 @@ import numpy as np
 
 from v2mlib.demo_figures import FACES
 from v2mlib.evaluating import METHODS
-from v2mlib.metrics.scoring import LINKED
+from v2mlib.metrics.scoring import LINKED, RMSE
 from v2mlib.predicting import DISCLAIMER
 from v2mlib.report import (
     distance_mm,
@@ -18,26 +18,34 @@ from v2mlib.report import (
 )
 
 WORLDS = {
-    "default": "In this world a voice tells about the face, also within a sex.",
-    "sex_only": "In this world a voice tells the speaker's sex and nothing else about the face. "
-    "A method that beats the sex-mean face here would be fooling itself.",
-    "null": "In this world a voice tells nothing about the face, not even the sex. "
-    "A method that beats the mean face here would be fooling itself.",
+    "default": (
+        "In this world a voice tells about the face, also within a sex.",
+        "The link between voice and face was built in, and built strong: within a sex a voice "
+        "explains half the variance of each of four ratios of a face. In people the link is far "
+        "weaker. The figures show that the method finds a link that is there, not how much a "
+        "real voice tells.",
+    ),
+    "sex_only": (
+        "In this world a voice tells the speaker's sex and nothing else about the face. A method "
+        "that beats the sex-mean face here would be fooling itself.",
+        "That the sexes differ was built in, and built strong: by a standard deviation or more "
+        "in each of four ratios of a face.",
+    ),
+    "null": (
+        "In this world a voice tells nothing about the face, not even the sex. A method that "
+        "beats the mean face here would be fooling itself.",
+        "The sex-mean face knows more here than any voice tells: it is given the true sex.",
+    ),
 }
-TEACHING_LAW = (
-    "The link between voice and face was built in, and built strong: within a sex a voice "
-    "explains half the variance of each of the four ratios. In people the link is far weaker. "
-    "These figures show that the method finds a link that is there, not how much a real voice "
-    "tells."
-)
-
 LIMITS = (
     "It does not show that a voice tells a face. The ceiling is what the best possible predictor "
     "would reach; even that is an average over all people who sound alike.",
-    "It does not say anything about real people: voices and faces here are synthetic, and the "
-    "link between them was put there, stronger than any measured one.",
-    "Half of the total skill or more is the speaker's sex. Only the within-sex skill shows "
+    "It does not say anything about real people: voices and faces here are synthetic, and what "
+    "links them was put there.",
+    "A good part of any total skill is the speaker's sex. Only the within-sex skill shows "
     "whether a voice tells more than that.",
+    "The whole face hardly comes closer: a voice is linked to four ratios and to little else, so "
+    "the distance in mm between faces falls far less than the error of the ratios.",
     "The errors of single people scatter widely; the intervals are over identities, and with few "
     "identities they are wide.",
 )
@@ -70,12 +78,13 @@ def demo_page(summary, skills, utterance_skills, people, *, model, figures, clip
     """
     from v2mlib.widgets import viewer_head
 
+    said, law = WORLDS[summary["world"]]
     title = f"A face from a voice: the {summary['world'].replace('_', '-')} world"
     body = (
         f"<h1>{text(title)}</h1>\n"
         + paragraph(answer(summary), "lead")
-        + paragraph(WORLDS[summary["world"]])
-        + paragraph(f"{TEACHING_LAW} {DISCLAIMER}", "warn")
+        + paragraph(said)
+        + paragraph(f"{law} {DISCLAIMER}", "warn")
         + "<h2>Every method beside its references</h2>\n"
         + _methods_table(skills, utterance_skills, summary["n_test_identities"])
         + _figures(figures, "errors", "skill", "within_sex_skill", "lines")
@@ -83,9 +92,7 @@ def demo_page(summary, skills, utterance_skills, people, *, model, figures, clip
         + paragraph(
             "Chosen by the rank of the error within their sex, not by eye. Drag a face to turn "
             "its row. Colours show how far the predicted face lies from the true one, on one "
-            "scale for all. In this population a voice is linked to four ratios of a face and "
-            "to little else: the distances in mm, which all of the face makes up, fall far less "
-            "than the errors of the ratios."
+            "scale for all."
         )
         + _people(people, model, clips)
         + "<h2>The training</h2>\n"
@@ -135,6 +142,7 @@ def answer(summary):
 def _methods_table(skills, utterance_skills, n_identities):
     mean = skills[skills["measure"] == "mean"].set_index("method")
     linked = skills[skills["measure"] == LINKED].set_index("method")
+    distance = skills[skills["measure"] == RMSE].set_index("method")
     single = utterance_skills[utterance_skills["measure"] == "mean"].set_index("method")
     rows, highlighted = [], []
     for method, words in METHODS.items():
@@ -155,6 +163,7 @@ def _methods_table(skills, utterance_skills, n_identities):
         ):
             skip = not judged or (method == "sex_mean_face" and "sex" in name)
             cells.append("" if skip else _cell(row.loc[method], name, 2))
+        cells.append(_cell(distance.loc[method], "error", 2))
         rows.append(cells)
     headers = (
         "method",
@@ -166,13 +175,15 @@ def _methods_table(skills, utterance_skills, n_identities):
         "gain over<br>sex-mean face",
         "total skill,<br>squared error",
         "within-sex skill,<br>squared error",
+        "distance<br>(mm)",
     )
     caption = (
         f"{n_identities} test identities, all of them unknown to every method; 95 % bootstrap "
         "intervals over identities. ARE: absolute error of a line's ratio to the outer "
         "interocular distance, averaged over ear, forehead, midline and cheek (corrected lines). "
         "Skill: 0 is the mean (or sex-mean) face, 1 the ceiling; a dash where the world's law "
-        "leaves nothing to gain. Squared error: of the coefficients that move the four ratios."
+        "leaves nothing to gain. Squared error: of the coefficients that move the four ratios. "
+        "Distance: root-mean-square over all vertices of the head."
     )
     return table(rows, headers, caption=caption, highlighted=highlighted)
 
@@ -229,6 +240,7 @@ def _people(people, model, clips):
                 limits=(0, limit),
                 height=250,
                 theme="light",
+                tools=False,
                 shared=shared,
             )
             + "</section>\n"

@@ -14,7 +14,7 @@ STYLE = """
 :root { color-scheme: light; --ink: #1b2230; --soft: #4a5568; --edge: #d5dbe5; --tint: #f4f6fa; }
 body { margin: 0; background: #fff; color: var(--ink);
        font: 16px/1.55 system-ui, -apple-system, "Segoe UI", "Liberation Sans", sans-serif; }
-main { max-width: 1180px; margin: 0 auto; padding: 28px 22px 60px; }
+main { max-width: 1220px; margin: 0 auto; padding: 28px 22px 60px; }
 h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 .4em; }
 h2 { font-size: 1.3rem; margin: 2.2em 0 .5em; padding-top: .7em;
      border-top: 1px solid var(--edge); }
@@ -26,7 +26,7 @@ p, li { max-width: 75ch; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: .8em 0;
         font-size: .88rem; }
-th, td { padding: .32em .6em; border-bottom: 1px solid var(--edge); text-align: right;
+th, td { padding: .32em .5em; border-bottom: 1px solid var(--edge); text-align: right;
          white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; }
 thead th { border-bottom: 2px solid var(--ink); vertical-align: bottom; }

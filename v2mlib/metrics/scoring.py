@@ -13,6 +13,7 @@ from v2mlib.metrics.ratios import RATIO_LINES, absolute_ratio_error, line_jacobi
 ARE_MEASURES = (*RATIO_LINES, "mean")
 PUBLISHED = "published_"
 LINKED = "linked_squared_error"
+RMSE = "vertex_rmse_mm"
 
 
 def linked_directions(model):
@@ -47,8 +48,9 @@ def coefficient_errors(predicted, reference, model):
     DataFrame
         A row per face. Columns: the absolute ratio errors ``ear``, ``forehead``, ``midline``,
         ``cheek`` and their ``mean`` (corrected lines), the same after ``published_`` (where the
-        face model has the published lines), and ``linked_squared_error``, the squared distance
-        within `linked_directions`.
+        face model has the published lines), ``linked_squared_error``, the squared distance
+        within `linked_directions`, and ``vertex_rmse_mm``, the root-mean-square distance between
+        corresponding vertices of the whole face, nothing aligned.
 
     Raises
     ------
@@ -74,8 +76,13 @@ def coefficient_errors(predicted, reference, model):
     for prefix, definition in definitions.items():
         found = absolute_ratio_error(*faces, ends, definition)
         columns |= {prefix + line: found[line].double().numpy() for line in ARE_MEASURES}
-    apart = (predicted - reference) @ linked_directions(model)
-    return pd.DataFrame(columns | {LINKED: (apart**2).sum(axis=1)})
+    apart = predicted - reference
+    columns[LINKED] = ((apart @ linked_directions(model)) ** 2).sum(axis=1)
+    # |B z|**2 / V is a quadratic form in the coefficients: no face need be decoded.
+    basis = (model.shape_basis * model.shape_std).double().flatten(0, 1).numpy()
+    gram = basis.T @ basis / model.n_vertices
+    columns[RMSE] = np.sqrt(np.einsum("fs,st,ft->f", apart, gram, apart).clip(0))
+    return pd.DataFrame(columns)
 
 
 def _ends_of_lines(model, definitions):
