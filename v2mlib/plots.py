@@ -237,7 +237,7 @@ def errors(table, *, references=None, title=None, axis="mean absolute ratio erro
     return bars(table, value="error", label="method", axis=axis, references=references, title=title)
 
 
-def skills(table, *, title=None, axis="skill (0 = baseline, 1 = ceiling)"):
+def skills(table, *, title=None, axis="skill (0 = baseline, 1 = ceiling)", colours=None):
     """Skill of each method between a baseline (0) and the ceiling (1).
 
     Parameters
@@ -248,14 +248,18 @@ def skills(table, *, title=None, axis="skill (0 = baseline, 1 = ceiling)"):
         Heading.
     axis : str
         What 0 and 1 stand for.
+    colours : list of str, optional
+        One per row; by role otherwise.
 
     Returns
     -------
     plotly.graph_objects.Figure
         Horizontal bars between two reference lines.
     """
-    lines = {"baseline": 0.0, "ceiling": 1.0}
-    return bars(table, value="skill", label="method", axis=axis, references=lines, title=title)
+    return bars(
+        table, value="skill", label="method", axis=axis, title=title, colours=colours,
+        references={"baseline": 0.0, "ceiling": 1.0},
+    )  # fmt: skip
 
 
 def errors_by_line(table, *, title=None, axis="absolute ratio error (ratio)"):
