@@ -288,8 +288,7 @@ class _Run:
             for group, base in zip(optimiser.param_groups, self.base_rates[name], strict=True):
                 group["lr"] = base * factor
         share = (self.fabric.global_rank, self.fabric.world_size)
-        with self.fabric.autocast():
-            losses = task.step(self.step, self._update, share)
+        losses = task.step(self.step, self._update, share)
         for name, loss in losses.items():
             loss = loss.detach().float()
             count, total = self.sums.get(name, (0, torch.zeros_like(loss)))
@@ -322,7 +321,7 @@ class _Run:
         """Judge the networks on the validation identities; keep them if they are the best."""
         for network in self.task.networks.values():
             network.eval()
-        with torch.no_grad(), self.fabric.autocast():
+        with torch.no_grad():
             figures = {name: float(value) for name, value in self.task.validate().items()}
         figures = self.fabric.broadcast(figures)
         is_best = figures[self.task.monitor] < self.best

@@ -36,6 +36,9 @@ class SupervisedConfig:
         ratios, linearised, in units of their spread, to which a tenth of Eq. 2 is added.
     learning_rate : float
         Highest, of AdamW.
+    head_rate : float
+        Factor on the heads' learning rate: on embeddings of length 1 their weights must grow
+        large.
     weight_decay : float
         Of AdamW.
     warmup : int
@@ -55,6 +58,7 @@ class SupervisedConfig:
     variant: str = "end_to_end"
     loss: str = "coefficients"
     learning_rate: float = 1e-3
+    head_rate: float = 8.0
     weight_decay: float = 1e-4
     warmup: int = 50
     batch_size: int = 64
@@ -199,17 +203,13 @@ class SupervisedTask(Task):
         dict of str to torch.optim.Optimizer
             Under "all".
         """
-        parameters = [
-            parameter
-            for network in self.networks.values()
-            for parameter in network.parameters()
-            if parameter.requires_grad
-        ]
-        return {
-            "all": torch.optim.AdamW(
-                parameters, lr=self.config.learning_rate, weight_decay=self.config.weight_decay
-            )
-        }
+        rates = {"encoder": 1.0, "heads": self.config.head_rate}
+        groups = []
+        for name, network in self.networks.items():
+            parameters = [p for p in network.parameters() if p.requires_grad]
+            if parameters:
+                groups.append({"params": parameters, "lr": self.config.learning_rate * rates[name]})
+        return {"all": torch.optim.AdamW(groups, weight_decay=self.config.weight_decay)}
 
     def rate(self, step):
         """Give the factor on the learning rate.
