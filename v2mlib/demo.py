@@ -246,8 +246,7 @@ class _Demo:
                 f"{counts[split]} {split} ({clips[split]} clips)"
                 for split in ("train", "validation", "test")
             ),
-            "law": f"{self.world.config['law']}, coupling {self.world.config['coupling']:g}, "
-            f"world {self.name}, seed {self.seed}",
+            "law": f"{self.world.config['law']}, world {self.name}, seed {self.seed}",
             "face model": str(self.world.config["face_model"]),
             "training": f"{history['step'].max()} steps, weights of step {best} kept",
             "time per stage": ", ".join(f"{name} {spent}" for name, spent in seconds.items()),

@@ -37,6 +37,10 @@ WORLDS = {
         "The sex-mean face knows more here than any voice tells: it is given the true sex.",
     ),
 }
+TINY = (
+    "This is the tiny size, made in seconds to see that everything works: so few people were "
+    "heard that its figures mean nothing."
+)
 LIMITS = (
     "It does not show that a voice tells a face. The ceiling is what the best possible predictor "
     "would reach; even that is an average over all people who sound alike.",
@@ -84,6 +88,7 @@ def demo_page(summary, skills, utterance_skills, people, *, model, figures, clip
         f"<h1>{text(title)}</h1>\n"
         + paragraph(answer(summary), "lead")
         + paragraph(said)
+        + (paragraph(TINY, "warn") if summary["size"] == "tiny" else "")
         + paragraph(f"{law} {DISCLAIMER}", "warn")
         + "<h2>Every method beside its references</h2>\n"
         + _methods_table(skills, utterance_skills, summary["n_test_identities"])
@@ -124,7 +129,8 @@ def answer(summary):
     errors = (
         f"On {n} people it had never heard, the model's mean absolute ratio error is "
         f"{summary['model']:.4f}; the mean face has {summary['mean_face']:.4f}, the sex-mean face "
-        f"{summary['sex_mean_face']:.4f}, and {summary['ceiling']:.4f} is the smallest attainable."
+        f"{summary['sex_mean_face']:.4f}, the best possible guess from a voice "
+        f"{summary['ceiling']:.4f}."
     )
     leads = {
         "within_sex_skill": "Of what a voice can tell beyond the sex it reaches",
