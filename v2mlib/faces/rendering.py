@@ -285,6 +285,9 @@ def _compose(picture, background):
         straight = picture[..., :3] / np.maximum(alpha, 1e-6)
         return to_bytes(np.concatenate([to_srgb(straight), alpha], axis=-1))
     background = np.asarray(background)
+    if background.ndim > 1:
+        height, width = picture.shape[:2]
+        check_shape(background, {"height": height, "width": width, "rgb": 3}, "background")
     if background.dtype == np.uint8:
         background = background / 255.0
     return to_bytes(to_srgb(picture[..., :3] + (1 - alpha) * to_linear(background)))

@@ -91,8 +91,8 @@ CONTROLS = (
             ("z", {"ET.c3": 1.0, "EM.c6": -1.0})),
     Control("brow_height", lambda p: f.along("y", p.gauss((31, 22, 90), (26, 9, 22))),
             _height("ET.c4", "ball.pupil.0")),
-    Control("cheekbone_projection", lambda p: f.along("z", p.gauss((41, -28, 82), (14, 11, 20)))
-            + f.widen(p, 41, 0.4 * p.gauss((41, -28, 82), (14, 11, 20))),
+    Control("cheekbone_projection", lambda p: f.along("z", p.gauss((41, -30, 82), (15, 13, 20)))
+            + f.widen(p, 41, 0.4 * p.gauss((41, -30, 82), (15, 13, 20))),
             _depth("R1.c4", "EM.c6")),
     Control("interpupillary", lambda p: f.widen(p, 31.5, p.gauss((31.5, 0, 78), (19, 18, 24)), 1),
             _breadth("ball.pupil.0")),
@@ -123,7 +123,7 @@ CONTROLS = (
             _breadth("nose.tip.1")),
     Control("nose_width", lambda p: f.widen(p, 17, p.gauss((17, -43, 98), (10, 12, 14))),
             _breadth("nose.tip.3")),
-    Control("alar_height", lambda p: f.along("y", -p.gauss((15, -42, 99), (7, 5, 9))),
+    Control("alar_height", lambda p: f.along("y", -p.gauss((15, -45, 99), (8, 8, 10))),
             ("y", {"nose.crease.3": 1.0, "nose.lobule.3": -1.0})),
     Control("mouth_width", lambda p: f.mouth_width(p), _breadth("mouth.vermilion.5")),
     Control("philtrum_width", lambda p: f.widen(p, 5.3, p.gauss((6, -57, 107), (4.5, 6, 8)), 1),

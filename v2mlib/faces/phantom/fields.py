@@ -8,7 +8,7 @@ from v2mlib.faces.phantom import ear, eye
 
 # Eyeball and lids move as one body in every field that is not about the lids themselves.
 _EYE_BODY = {"ball": 1.0, "eye.inside": 1.0, "eye.rim": 1.0, "eye.margin": 1.0, "eye.lid": 1.0,
-             "eye.crease": 0.75, "eye.fold": 0.35}  # fmt: skip
+             "eye.crease": 0.65, "eye.fold": 0.3}  # fmt: skip
 _EAR_BODY = (
     {"ear.back": 0.9, "ear": 1.0}
     | {f"{row}.c{column}": 0.92 for row in ("EM", "EB", "R1", "R2", "R3") for column in (9, 10, 11)}
@@ -253,7 +253,7 @@ def lids(place, axis, weights):
             at = np.flatnonzero(place.part(rf"eye\.{ring}\.{k}$"))
             move = np.zeros(3)
             at_corner = axis == "x" and k in (0, 6)
-            hidden = {"inside": 0.4, "rim": 0.7}.get(ring, 1.0) if at_corner else 1.0
+            hidden = {"inside": 0.4, "rim": 0.55}.get(ring, 1.0) if at_corner else 1.0
             move["xyz".index(axis)] = weight * strength * hidden
             # The tangent plane of the eyeball: moving up the lid also moves it back.
             normal = np.array([place.x[at[0]], place.y[at[0]], place.z[at[0]]]) - centre
@@ -322,8 +322,8 @@ def vermilion(place, *, upper):
         The field.
     """
     field = np.zeros((len(place.names), 3))
-    share = {"vermilion": (1.0, 0.10), "edge": (0.85, 0.0), "crest": (0.45, 0.30),
-             "middle": (0.35, 0.0)}  # fmt: skip
+    share = {"vermilion": (1.0, 0.10), "edge": (0.9, 0.0), "crest": (0.45, 0.30),
+             "middle": (0.5, 0.0)}  # fmt: skip
     for ring, (height, depth) in share.items():
         for k in range(11):
             if (k < 5) != upper or k == 5:
@@ -363,7 +363,11 @@ def ear_scale(place, *, up=0.0, back=0.0, out=0.0):
     weight = np.where(place.part(r"(EM|EB|R1|R2|R3)\.c(9|10|11)$"), 0.95, weight)
     weight = np.where(place.part(r"((EM|EB|R1|R2|R3)\.c(8|12)|(ET|R4)\.c(9|10|11))$"), 0.45, weight)
     field = np.outer(weight * height * up, axis_up) + np.outer(weight * depth * back, axis_back)
-    flare = out * np.where(place.part(r"ear\."), weight, 0) * np.clip(depth / 30, 0, 1.1)
+    # The auricle turns as a whole; the skin behind it gives way a little.
+    turn = np.where(place.part(r"ear\.back"), 0.75, place.part(r"ear\.").astype(float))
+    turn = np.where(place.part(r"(EB|R1|R2)\.c11$"), 0.4, turn)
+    turn = np.where(place.part(r"(EM|R3)\.c11$|(EB|R1|R2)\.c12$"), 0.15, turn)
+    flare = out * turn * np.clip(depth / 30, 0, 1.1)
     field[:, 0] += flare
     field[:, 2] += 0.3 * flare
     return field

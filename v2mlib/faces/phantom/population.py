@@ -11,7 +11,8 @@ from v2mlib.paths import shipped
 
 N_SHAPE = 40
 RESIDUAL_MM, ASYMMETRY_MM = 0.6, 0.3
-N_SYMMETRIC, N_ASYMMETRIC = 7, 2
+N_SYMMETRIC, N_ASYMMETRIC = 4, 1
+LENGTH_WEIGHT_MM = 0.5
 _DIFFERENCE = "male minus female "
 # Groups of lengths that grow together where no survey gives their correlation.
 _FACTORS = {
@@ -170,7 +171,10 @@ def shape_modes(head, n_shape=N_SHAPE):
 
     weight = np.sqrt(vertex_weights(head))
     moved = lift(head, generators) * weight[:, None, None]
-    flat = moved.reshape(-1, len(half))
+    # By displacement alone, lids and lips would drown in jaw and skull: the lengths count too.
+    lengths = onto @ lift(head, generators).reshape(-1, len(half))
+    sd = np.sqrt(np.diag(target.within))
+    flat = np.concatenate([moved.reshape(-1, len(half)), LENGTH_WEIGHT_MM * lengths / sd[:, None]])
     root = np.linalg.cholesky(total)
     _, singular, right = np.linalg.svd(flat @ root, full_matrices=False)
     generator = root @ right[:n_shape].T  # columns: generator amounts for one sd of each mode
@@ -181,7 +185,6 @@ def shape_modes(head, n_shape=N_SHAPE):
     basis, generator = basis * sign, generator * sign
     # Coefficients of a generator amount a: the least-squares inverse in the weighted metric.
     to_modes = sign[:, None] * (right[:n_shape] @ np.linalg.inv(root))
-    sd = np.sqrt(np.diag(target.within))
     return ShapeModes(
         mean,
         basis,
