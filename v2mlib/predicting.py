@@ -23,13 +23,6 @@ DISCLAIMER = (
 )
 """What a predicted face is and is not; said wherever one is shown."""
 
-PHANTOM_DISCLAIMER = (
-    "These weights were trained on the phantom population, whose voices and faces are synthetic "
-    "and linked far more strongly than in people. The face shown is synthetic; it says nothing "
-    "about the real speaker."
-)
-"""Said wherever weights trained on a phantom are used on a recording."""
-
 
 class Prediction(NamedTuple):
     """What was written for one recording."""
@@ -109,9 +102,8 @@ def predict_files(files, out, *, model="phantom", faces=None, formats=("glb",), 
             predictions.append(_predict_one(file, out / name, voice2mesh, formats, looks))
         except (V2MError, OSError) as error:
             failures.append(Failure(file, one_line(error)))
-    disclaimers = (DISCLAIMER,)
-    if voice2mesh.card.get("data", {}).get("kind") == "phantom":
-        disclaimers = (PHANTOM_DISCLAIMER, DISCLAIMER)
+    # The card of weights that were trained on synthetic people says so.
+    disclaimers = (*filter(None, [voice2mesh.card.get("warning")]), DISCLAIMER)
     page = None
     if predictions:
         from v2mlib.report import prediction_page
@@ -170,7 +162,14 @@ def _picture(face, appearance):
     from v2mlib.faces.rendering import contact_sheet, render
 
     views = [
-        render(face.vertices, face.triangles, camera=camera, size=(400, 330), **appearance)
+        render(
+            face.vertices,
+            face.triangles,
+            camera=camera,
+            size=(400, 330),
+            shadow_rays=4,
+            **appearance,
+        )
         for camera in ("front", "three_quarter")
     ]
     return Image.fromarray(contact_sheet(views, columns=2, gap=0))

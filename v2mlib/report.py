@@ -50,6 +50,9 @@ dd { margin: 0; overflow-wrap: anywhere; }
 """
 
 
+_FEW = 40  # recordings; for more, a page with every colour map would weigh over 15 MB
+
+
 def page(title, body, *, script=""):
     """Write a whole HTML page that fetches nothing.
 
@@ -278,8 +281,11 @@ def prediction_page(predictions, voice2mesh, disclaimers):
     faces = [np.asarray(prediction.face.vertices) for prediction in predictions]
     distances = [distance_mm(face, mean) for face in faces]
     limit = max(1.0, float(np.ceil(np.percentile(np.stack(distances), 99.5))))
-    cards, shared = [], {}
+    cards, shared, few = [], {}, len(predictions) <= _FEW
     for prediction, vertices, distance in zip(predictions, faces, distances, strict=True):
+        views = [("predicted from the voice", vertices, triangles)]
+        if few:
+            views.append(("how far it is from the mean face", vertices, triangles, distance))
         remarks = "".join(paragraph(remark, "soft") for remark in prediction.remarks)
         links = ", ".join(f'<a href="{text(name)}">{text(name)}</a>' for name in prediction.outputs)
         still = next(name for name in prediction.outputs if name.endswith(".png"))
@@ -288,15 +294,15 @@ def prediction_page(predictions, voice2mesh, disclaimers):
             f'<div class="sounds">{_recording(prediction.file)}</div>'
             f'<noscript><img src="{text(still)}" alt="predicted face"></noscript>'
             + mesh_figure(
-                [
-                    ("predicted from the voice", vertices, triangles),
-                    ("how far it is from the mean face", vertices, triangles, distance),
-                ],
+                views,
                 model=model,
-                captions=["", f"on average {distance.mean():.1f} mm"],
+                captions=[f"on average {distance.mean():.1f} mm from the mean face", ""][
+                    : len(views)
+                ],
                 limits=(0, limit),
                 height=300,
                 theme="light",
+                tools=few,
                 pictures=False,
                 shared=shared,
             )
@@ -307,8 +313,8 @@ def prediction_page(predictions, voice2mesh, disclaimers):
         f"<h1>Faces predicted from {what}</h1>\n"
         + "".join(paragraph(words, "warn") for words in disclaimers)
         + paragraph(
-            "Drag a face to turn it. The second picture of each pair shows how far the face is "
-            "from the mean face, which is what one would draw without having heard anything."
+            "Drag a face to turn it. The mean face is what one would draw without having heard "
+            "anything: the distance from it is all that the voice has changed."
         )
         + f'<div class="grid">\n{"".join(cards)}</div>\n'
     )
