@@ -14,7 +14,7 @@ from v2mlib.checks import InputError
 class Camera:
     """A perspective camera that looks at a point of the face.
 
-    Parameters
+    Attributes
     ----------
     yaw_deg : float, degrees
         Camera azimuth, positive towards the subject's left (90 is the profile).

@@ -14,7 +14,7 @@ _WRAP = np.array([0.24, 0.15, 0.12], np.float32)
 class Light:
     """A distant light, fixed to the camera.
 
-    Parameters
+    Attributes
     ----------
     direction : tuple of float
         Towards the light, in camera axes (right, up, towards the camera).

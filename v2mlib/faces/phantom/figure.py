@@ -41,14 +41,14 @@ def main(path=None):
 
 def _means(model):
     zero = torch.zeros(model.n_shape)
-    cells = [(name, _picture(model, zero, (520, 516), yaw=yaw, field=258)) for name, yaw in
+    cells = [(name, _picture(model, zero, (520, 516), yaw=yaw, field=262)) for name, yaw in
              (("front", 0), ("three-quarter", 38), ("profile", 90))]  # fmt: skip
     return _row("The mean face", cells, 3)
 
 
 def _sexes_and_people(model):
     sex = model.extras["sex_direction"]
-    size = (230, 190)
+    size = (230, 189)
     cells = [("female mean", _picture(model, -sex, size, yaw=22)),
              ("male mean", _picture(model, sex, size, yaw=22))]  # fmt: skip
     people = torch.randn(N_PEOPLE, model.n_shape, generator=torch.Generator().manual_seed(SEED))
@@ -58,11 +58,11 @@ def _sexes_and_people(model):
 
 def _modes(model):
     cells = []
-    for sign in (-2, 2):
+    for sign in "-+":
         for number in range(N_MODES):
-            shape = sign * torch.eye(model.n_shape)[number]
-            label = f"mode {number + 1}, {'+' if sign > 0 else '\N{MINUS SIGN}'}2 sd"
-            cells.append((label, _picture(model, shape, (230, 190), yaw=22)))
+            shape = float(f"{sign}2") * torch.eye(model.n_shape)[number]
+            picture = _picture(model, shape, (230, 189), yaw=22)
+            cells.append((f"mode {number + 1}, {sign}2 sd", picture))
     return _row("The first eight of forty shape modes", cells, 8)
 
 
@@ -76,9 +76,9 @@ def _expressions(model):
     return _row("The ten expressions", cells, 5)
 
 
-def _picture(model, shape, size, *, yaw, field=272, expression=None):
+def _picture(model, shape, size, *, yaw, field=278, expression=None):
     vertices = model.decode(shape, expression).numpy()
-    look = (0.0, -18.0, 8.0) if field > 200 else (0.0, -36.0, 20.0)
+    look = (0.0, -18.0, 14.0) if field > 200 else (0.0, -36.0, 20.0)
     return render(
         vertices,
         model.triangles.numpy(),

@@ -33,7 +33,7 @@ def phantom_model():
         standardised coefficients; ``controls_to_coefficients (shape, control)``, standardised
         coefficients per within-sex sd of each named length (`CONTROL_NAMES`), the other lengths
         unchanged; ``gloss (vertex,)`` and ``occlusion (vertex,)`` of the mean face, for
-    `v2mlib.faces.rendering.render`.
+        `v2mlib.faces.rendering.render`.
 
     Raises
     ------
