@@ -18,6 +18,7 @@ from v2mlib.faces.shading import (
     Light,
     Surface,
     any_tangent,
+    dot,
     illuminate,
     to_bytes,
     to_linear,
@@ -177,25 +178,24 @@ def render(
     u, v = hits["u"][seen], hits["v"][seen]
     corners = triangles[hits["primID"][seen]]
     view = -direction[seen]
-    flat = unit(hits["Ng"][seen])
-    flat *= np.where((flat * view).sum(1) < 0, np.float32(-1), np.float32(1))[:, None]
     # One interpolation for everything: normal, linear colour, sky, gloss.
     per_vertex = np.empty((len(vertices), 8), np.float32)
     per_vertex[:, :3] = vertex_normals(vertices, triangles)
     per_vertex[:, 3:6] = to_linear(SKIN if colours is None else colours)
     per_vertex[:, 6] = 1.0 if occlusion is None else occlusion
     per_vertex[:, 7] = 0.2 if gloss is None else gloss
-    value = (1 - u - v)[:, None] * per_vertex[corners[:, 0]]
-    value += u[:, None] * per_vertex[corners[:, 1]]
-    value += v[:, None] * per_vertex[corners[:, 2]]
-    normal = unit(value[:, :3])
-    normal *= np.where((normal * flat).sum(1) < 0, np.float32(-1), np.float32(1))[:, None]
-    point = eye - hits["tfar"][seen, None] * view
     weights = np.stack([1 - u - v, u, v])
+    at_corner = [per_vertex[corners[:, k]] for k in range(3)]
+    value = sum(weights[k][:, None] * at_corner[k] for k in range(3))
+    point = eye - hits["tfar"][seen, None] * view
+    point = _rounded(point, vertices.astype(np.float32), at_corner, corners, weights)
+    # Seen from behind, as the inside of the neck is, a surface faces the viewer all the same.
+    normal = unit(value[:, :3])
+    behind = dot(hits["Ng"][seen], normal) * dot(hits["Ng"][seen], view) < 0
+    normal[behind] *= -1
+    value = np.ascontiguousarray(value[:, 3:].T)
     surface = Surface(
-        point=_rounded(point, vertices, per_vertex[:, :3], corners, weights),
-        normal=normal, flat=flat, view=view,
-        albedo=value[:, 3:6], sky=value[:, 6:7], gloss=value[:, 7:8],
+        point=point, normal=normal, view=view, albedo=value[:3].T, sky=value[3], gloss=value[4],
         column=seen % fine[1], row=seen // fine[1],
     )  # fmt: skip
     light = illuminate(
@@ -204,7 +204,8 @@ def render(
     picture = np.zeros((fine[0] * fine[1], 4), np.float32)
     picture[seen, :3] = tone(light)
     picture[seen, 3] = 1.0
-    picture = picture.reshape(size[0], supersample, size[1], supersample, 4).mean((1, 3))
+    picture = picture.reshape(size[0], supersample, -1).sum(1)
+    picture = picture.reshape(size[0], size[1], supersample, 4).sum(2) / supersample**2
     return _compose(picture, background)
 
 
@@ -243,7 +244,7 @@ def contact_sheet(images, *, columns=4, gap=4, background=(0.34, 0.36, 0.40)):
     return sheet
 
 
-def _rounded(point, vertices, normals, corners, weights):
+def _rounded(point, vertices, at_corner, corners, weights):
     """Points on the curved surface that the smooth normals suggest.
 
     Shadow rays that start there do not catch the triangle's own neighbours [1]_.
@@ -254,8 +255,8 @@ def _rounded(point, vertices, normals, corners, weights):
     """
     lifted = point.copy()
     for k in range(3):
-        normal = normals[corners[:, k]]
-        below = ((point - vertices[corners[:, k]].astype(np.float32)) * normal).sum(1)
+        normal = at_corner[k][:, :3]
+        below = dot(point - vertices[corners[:, k]], normal)
         lifted -= (weights[k] * np.minimum(below, 0))[:, None] * normal
     return lifted
 

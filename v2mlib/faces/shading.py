@@ -47,11 +47,10 @@ class Surface(NamedTuple):
 
     point: np.ndarray  # (ray, xyz), mm
     normal: np.ndarray  # (ray, xyz), smooth, towards the viewer
-    flat: np.ndarray  # (ray, xyz), of the triangle, towards the viewer
     view: np.ndarray  # (ray, xyz), unit, towards the camera
     albedo: np.ndarray  # (ray, 3), linear
-    sky: np.ndarray  # (ray, 1), share of the surroundings in sight
-    gloss: np.ndarray  # (ray, 1)
+    sky: np.ndarray  # (ray,), share of the surroundings in sight
+    gloss: np.ndarray  # (ray,)
     column: np.ndarray  # (ray,), of the supersampled picture
     row: np.ndarray  # (ray,)
 
@@ -81,52 +80,73 @@ def illuminate(scene, surface, axes, *, lights=STUDIO, ambient=AMBIENT, shadow_r
     """
     axes = axes.astype(np.float32)
     s = surface
-    diffuse = ambient * s.sky * (0.75 + 0.25 * (s.normal @ axes[1]))[:, None] * np.ones(3, "f4")
-    specular = 0.0
-    fresnel = 0.35 + 0.65 * (1 - np.clip((s.normal * s.view).sum(1), 0, 1))[:, None] ** 4
+    facing = dot(s.normal, s.view)
+    level = ambient * s.sky * (0.75 + 0.25 * (s.normal @ axes[1]))
+    diffuse = np.repeat(level[None], 3, axis=0)  # (3, ray): long rows keep numpy fast
+    specular = np.zeros_like(diffuse)
     sharp = 14 + 160 * np.clip(s.gloss - 0.25, 0, 1)
+    sky_squared = s.sky * s.sky
     for light in lights:
         towards = unit(np.asarray(light.direction, np.float32) @ axes)
-        cosine = (s.normal @ towards)[:, None]
-        # The part of the wrapped light that bleeds past the terminator casts no shadow, so that
-        # nothing jumps where the surface turns away from the lamp.
-        direct = np.clip(cosine, 0, None) / (1 + _WRAP) ** 2
-        bleed = np.clip(np.minimum(cosine, 0) + _WRAP, 0, None) / (1 + _WRAP) ** 2
+        cosine = s.normal @ towards
+        direct = np.maximum(cosine, 0)
         if shadow_rays and light.softness is not None:
-            visible = _visibility(scene, s, towards, light.softness, shadow_rays)[:, None]
-            direct = direct * visible
-            cosine = cosine * visible
+            direct *= _visibility(scene, s, cosine, towards, light.softness, shadow_rays)
         else:
-            direct = direct * s.sky
-        lit = direct + bleed * s.sky**2
-        radiance = light.intensity * np.asarray(light.colour, np.float32)
-        diffuse += radiance * lit
-        lobe = np.clip((s.normal * unit(s.view + towards)).sum(1), 0, 1)[:, None]
-        highlight = lobe**sharp * (sharp + 8) / 60 * np.clip(cosine, 0, 1)
-        specular = specular + highlight * radiance
-    return s.albedo * diffuse + 0.35 * s.gloss * fresnel * specular
+            direct *= s.sky
+        # The lobe about the half vector of view and light, without building the vector.
+        half = np.sqrt(np.maximum(2 + 2 * (s.view @ towards), 1e-6))
+        lobe = np.clip((facing + cosine) / half, 0, 1)
+        shining = np.flatnonzero((lobe > 0.7) & (direct > 0))
+        highlight = np.zeros_like(lobe)
+        power = sharp[shining]
+        highlight[shining] = lobe[shining] ** power * (power + 8) / 60 * direct[shining]
+        away = np.minimum(cosine, 0)
+        for channel in range(3):
+            # The part of the wrapped light that bleeds past the terminator casts no shadow, so
+            # that nothing jumps where the surface turns away from the lamp.
+            wrap, radiance = _WRAP[channel], np.float32(light.intensity * light.colour[channel])
+            bleed = np.maximum(away + wrap, 0) * sky_squared
+            diffuse[channel] += radiance / (1 + wrap) ** 2 * (direct + bleed)
+            specular[channel] += radiance * highlight
+    fresnel = 0.35 + 0.65 * (1 - np.clip(facing, 0, 1)) ** 4
+    return (s.albedo.T * diffuse + (0.35 * s.gloss * fresnel) * specular).T
 
 
-def _visibility(scene, surface, towards, softness, rays):
+def dot(first, second):
+    """Inner products of rows.
+
+    Parameters
+    ----------
+    first, second : ndarray, (row, xyz=3)
+        Vectors.
+
+    Returns
+    -------
+    ndarray, (row,)
+        One number per row.
+    """
+    return np.einsum("rk,rk->r", first, second)
+
+
+def _visibility(scene, surface, cosine, towards, softness, rays):
     """Share of a soft light that each point sees."""
     tangent = any_tangent(towards[None])[0]
     bitangent = np.cross(towards, tangent)
-    origin = surface.point + 0.2 * surface.normal
     # Beyond the terminator the wrapped light has faded anyway; a ray there would only meet the
     # surface it starts from.
-    facing = np.flatnonzero(surface.normal @ towards > 0.03)
-    origin = origin[facing]
+    facing = np.flatnonzero(cosine > 0.03)
+    origin = surface.point[facing] + np.float32(0.2) * surface.normal[facing]
     total = np.zeros(len(facing), np.float32)
-    column, row = surface.column[facing], surface.row[facing]
+    column, row = surface.column[facing].astype("f4"), surface.row[facing].astype("f4")
     for ray in range(rays):
         # Interleaved gradient noise: the same picture every time, and it averages out locally.
         noise = (column + 5.588238 * ray, row + 3.33337 * ray)
         first = (52.9829189 * ((0.06711056 * noise[0] + 0.00583715 * noise[1]) % 1)) % 1
         second = (0.7548776662 * noise[0] + 0.5698402910 * noise[1]) % 1
-        radius = (softness * np.sqrt(first)).astype(np.float32)[:, None]
-        angle = (2 * np.pi * second).astype(np.float32)[:, None]
-        offset = np.cos(angle) * tangent + np.sin(angle) * bitangent
-        direction = unit(towards + radius * offset)
+        radius, angle = softness * np.sqrt(first), np.float32(2 * np.pi) * second
+        across = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
+        direction = unit(towards + across @ np.stack([tangent, bitangent]))
         if len(facing):
             total += scene.run(origin, direction, query="OCCLUDED") == NO_HIT
     visible = np.ones(len(surface.normal), np.float32)
