@@ -20,6 +20,7 @@ from v2mlib.faces import load_face_model
 from v2mlib.files import sha256
 from v2mlib.models import Voice2Mesh
 from v2mlib.models.voice2mesh import Architecture
+from v2mlib.paths import shipped
 from v2mlib.predicting import output_names, predict_files
 
 RATE = 16_000
@@ -448,12 +449,33 @@ def test_names_differ_whatever_the_folders(files, names):
     assert names is None or found == names
 
 
+def test_a_strange_name_is_harmless(tmp_path, speech, weights, monkeypatch):
+    monkeypatch.setattr(predicting, "_picture", lambda *_: Image.new("RGB", (2, 2)))
+    path = tmp_path / "a #1 <b>'é.wav"
+    soundfile.write(path, speech, RATE)
+    outcome = predict_files([path], tmp_path / "out", model=weights, progress=False)
+    assert (tmp_path / "out" / "a #1 <b>'é.glb").exists()
+    page = outcome.page.read_text("utf-8")
+    assert "<b>" not in page
+    assert 'href="a%20%231%20%3Cb%3E%27%C3%A9.glb"' in page
+
+
 def test_remarks_reach_the_reader(tmp_path, speech, weights, capsys):
     loud = np.clip(30 * speech, -1, 1)
     soundfile.write(tmp_path / "loud.wav", loud, RATE)
     assert _run(tmp_path / "loud.wav", "--out", tmp_path / "out", "--model", weights) == 0
     assert "v2m: note: " in capsys.readouterr().err
     assert "clipped" in json.loads((tmp_path / "out" / "loud.json").read_text())["remarks"][0]
+
+
+def test_the_weights_by_default_are_the_shipped_ones(tmp_path, good, capsys):
+    assert _run(good, "--out", tmp_path / "out", "--json") == 0
+    assert "synthetic" in json.loads(capsys.readouterr().out)["disclaimers"][0]
+    described = json.loads((tmp_path / "out" / "good.json").read_text())
+    assert described["weights"] == "phantom"
+    vertices = Voice2Mesh.load(shipped("phantom.safetensors")).predict(good).vertices
+    mesh = trimesh.load_mesh(tmp_path / "out" / "good.glb", process=False)
+    assert mesh.vertices == pytest.approx(vertices, abs=1e-4)
 
 
 def test_weights_of_real_people_are_not_called_synthetic(tmp_path, good):

@@ -5,6 +5,7 @@ import html
 import io
 import warnings
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 
@@ -287,12 +288,14 @@ def prediction_page(predictions, voice2mesh, disclaimers):
         if few:
             views.append(("how far it is from the mean face", vertices, triangles, distance))
         remarks = "".join(paragraph(remark, "soft") for remark in prediction.remarks)
-        links = ", ".join(f'<a href="{text(name)}">{text(name)}</a>' for name in prediction.outputs)
+        links = ", ".join(
+            f'<a href="{quote(name)}">{text(name)}</a>' for name in prediction.outputs
+        )
         still = next(name for name in prediction.outputs if name.endswith(".png"))
         cards.append(
             f'<section class="person"><h3>{text(prediction.name)}</h3>'
             f'<div class="sounds">{_recording(prediction.file)}</div>'
-            f'<noscript><img src="{text(still)}" alt="predicted face"></noscript>'
+            f'<noscript><img src="{quote(still)}" alt="predicted face"></noscript>'
             + mesh_figure(
                 views,
                 model=model,
