@@ -43,7 +43,7 @@ def add_parser(subparsers):
     add("--steps", type=int, metavar="N", help="updates")
     add("--batch-size", type=int, metavar="N", help="crops per update")
     add("--learning-rate", type=float, metavar="X", help="highest learning rate")
-    add("--precision", choices=("32-true", "bf16-mixed"), help="of the arithmetic")
+    add("--precision", choices=("auto", "32-true", "bf16-mixed"), help="of the arithmetic")
     add("--device", metavar="D", help="auto, cpu, cuda, ... (auto)")
     add("--devices", type=int, metavar="N", help="how many (1)")
     add("--seed", type=int, metavar="N", help="of everything random (0)")
