@@ -9,6 +9,7 @@ result on the same machine.
 import dataclasses
 import json
 import time
+import warnings
 from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple
