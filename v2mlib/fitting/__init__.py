@@ -6,7 +6,6 @@ _HOMES = {
     "EngineConfig": "engine",
     "PretrainingConfig": "pretraining",
     "SupervisedConfig": "supervised",
-    "TUTORIAL": "supervised",
     "predict_world": "prediction",
     "pretrain_encoder": "pretraining",
     "train_supervised": "supervised",

@@ -9,7 +9,6 @@ result on the same machine.
 import dataclasses
 import json
 import time
-import warnings
 from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple

@@ -78,12 +78,6 @@ class SupervisedConfig:
                 )
 
 
-TUTORIAL = SupervisedConfig(loss="ratios", batch_size=128, crop=CropConfig(1.0, 1.0))
-"""What serves the tutorial phantom best. Its 480 training identities are few: 36 of the 40
-directions of the shape tell nothing about a voice, and a loss that weighs all 40 alike spends
-most of what it learns on their noise."""
-
-
 class SupervisedTraining(NamedTuple):
     """What came of a supervised training.
 
