@@ -35,6 +35,16 @@ def config(n_steps=4, variant="end_to_end", **changes):
     return fitting.SupervisedConfig(variant=variant, pretraining=pre, **settings | changes)
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A short training that several tests look at."""
+    made, store = fitting_made.made_world()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("v2mlib.fitting.supervised.log_mel_store", lambda *_, **__: store)
+        settings = config(4, engine=engine(4, validate_every=1))
+        return train(made, tmp_path_factory.mktemp("trained"), settings)
+
+
 def train(world, out, settings, **options):
     return fitting.train_supervised(world, out=out, config=settings, progress=False, **options)
 
@@ -71,17 +81,23 @@ def test_a_killed_training_goes_on_to_the_identical_model(world, tmp_path, monke
 
 def test_voices_tell_faces_and_shuffled_ones_do_not(world, tmp_path):
     """The same training on matched and on shuffled pairs: one learns, the other stays at chance."""
-    settings = config(60, learning_rate=2e-3)
-    explained = {}
+    settings = config(60, learning_rate=2e-3, engine=engine(60, checkpoint_every=60))
+    left = {}
     for name in ("matched", "shuffled"):
         if name == "shuffled":
             order = np.random.default_rng(1).permutation(len(world.identities))
             world.reference_coefficients = world.reference_coefficients[order]
         history = train(world, tmp_path / name, settings).training.history
-        explained[name] = history["validation_loss"].iloc[-1]
+        left[name] = history["validation_loss"].iloc[-1]
     spread = world.reference_coefficients.var(0).mean()
-    assert explained["matched"] < 0.6 * spread
-    assert explained["shuffled"] > 0.85 * spread
+    assert left["matched"] < 0.6 * spread
+    assert left["shuffled"] > 0.85 * spread
+
+
+def test_the_ratios_decide_which_weights_are_kept(trained):
+    history = trained.training.history
+    best = history["validation_unexplained"].idxmin()
+    assert trained.training.best_step == history["step"][best]
 
 
 def test_test_identities_are_not_touched(world, tmp_path):
@@ -111,9 +127,8 @@ def test_variants_pretrain_where_they_must(world, tmp_path):
     assert (tmp_path / "encoder" / "history.csv").exists()
 
 
-def test_model_is_saved_with_its_card_and_predicts_the_world(world, tmp_path):
-    trained = train(world, tmp_path, config())
-    again = Voice2Mesh.load(tmp_path / "model.safetensors")
+def test_model_is_saved_with_its_card_and_predicts_the_world(world, trained):
+    again = Voice2Mesh.load(trained.training.folder / "model.safetensors")
     assert again.card["training"]["supervised"]["batch_size"] == 16
     assert again.card["data"]["kind"] == "phantom"
     assert "validation_loss" in again.card["metrics"]
@@ -126,9 +141,8 @@ def test_model_is_saved_with_its_card_and_predicts_the_world(world, tmp_path):
     np.testing.assert_allclose(predicted.to_numpy(), alone, atol=1e-4)
 
 
-def test_neutral_expressions_are_learned_exactly(world, tmp_path):
-    model = train(world, tmp_path, config()).model
-    expression = model.coefficients([np.ones((60, 64), dtype=np.float32)]).expression
+def test_neutral_expressions_are_learned_exactly(trained):
+    expression = trained.model.coefficients([np.ones((60, 64), dtype=np.float32)]).expression
     assert not expression.any()
 
 
