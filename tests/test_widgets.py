@@ -300,6 +300,7 @@ def test_every_axis_of_every_chart_says_what_and_in_which_unit(figures):
 def test_charts_hold_the_numbers_they_were_given(figures, table):
     bar = figures["errors"].data[0]
     assert list(bar.x) == [0.03, 0.02]
+    assert figures["errors"].layout.yaxis.type == "category"  # also where labels are numbers
     np.testing.assert_allclose(bar.error_x.array, [0.002, 0.002])
     np.testing.assert_allclose(bar.error_x.arrayminus, [0.001, 0.001])
     assert figures["errors"].layout.shapes[0].x0 == 0.018

@@ -206,7 +206,7 @@ def bars(table, *, value, label, axis, references=None, title=None, colours=None
             marker={"color": colours}, error_x=_interval(table, value), name=axis,
         )
     )  # fmt: skip
-    figure.update_yaxes(autorange="reversed")
+    figure.update_yaxes(autorange="reversed", type="category")
     for name, number in (references or {}).items():
         figure.add_vline(
             x=number, line={"color": _INK, "dash": "dot", "width": 1.5},
