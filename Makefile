@@ -31,8 +31,9 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/numpydoc lint $$(git ls-files 'v2mlib/*.py')
 
+# One computing thread per process: the test processes are the parallelism.
 unit: $(READY)
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 book: $(READY)
 	$(BIN)/python -m pytest -n auto --maxprocesses 2 --dist loadfile --nbval-lax --nbval-cell-timeout 600 -W default notebooks

@@ -21,4 +21,4 @@ def real_data():
 @pytest.fixture(autouse=True, scope="session")
 def _few_threads():
     # Several test processes share the machine; more threads each would only make them wait.
-    torch.set_num_threads(min(2, os.cpu_count() or 1))
+    torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else 2)
