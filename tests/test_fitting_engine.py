@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from v2mlib.checks import InputError
-from v2mlib.fitting.engine import EngineConfig, Task, TrainingError, fit
+from v2mlib.fitting.engine import fit
+from v2mlib.fitting.task import EngineConfig, Task, TrainingError
 
 
 class Toy(Task):

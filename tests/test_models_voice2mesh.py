@@ -10,7 +10,7 @@ import trimesh
 from v2mlib.checks import InputError
 from v2mlib.faces import load_face_model
 from v2mlib.models import Face, Voice2Mesh
-from v2mlib.models.voice2mesh import Architecture
+from v2mlib.models.architecture import Architecture
 
 
 @pytest.fixture(scope="module")
@@ -268,3 +268,28 @@ def test_unwritable_places_are_refused(face, tmp_path):
     (tmp_path / "folder.obj").mkdir()
     with pytest.raises(InputError, match="is a folder"):
         face.save(tmp_path / "folder.obj")
+
+
+def test_shipped_weights_are_those_of_the_default_training():
+    """The card tells a real run, on the tutorial phantom, of the settings that are the default."""
+    import dataclasses
+
+    from v2mlib.fitting import SupervisedConfig
+    from v2mlib.models.weights import read_weights
+    from v2mlib.paths import shipped
+
+    path = shipped("phantom.safetensors")
+    tensors, card = read_weights(path)
+    assert path.stat().st_size < 12e6
+    assert sum(tensor.numel() for tensor in tensors.values()) > 2_670_720
+    wanted = json.loads(json.dumps(dataclasses.asdict(SupervisedConfig())))
+    assert card["training"]["supervised"] == wanted
+    assert card["data"]["world"]["n_identities"] == 960
+    metrics = card["metrics"]
+    assert metrics["n_test_identities"] == 480
+    assert metrics["skill"] >= 0.75
+    assert metrics["within_sex_skill"] >= 0.6
+    assert metrics["within_sex_skill_ci_low"] > 0
+    recomputed = 1 - metrics["model"] / metrics["sex_mean_face"]
+    assert metrics["gain_vs_sex_mean"] == pytest.approx(recomputed, abs=1e-3)
+    assert Voice2Mesh.load("phantom").name == "phantom"

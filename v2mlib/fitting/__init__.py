@@ -3,7 +3,7 @@
 import importlib
 
 _HOMES = {
-    "EngineConfig": "engine",
+    "EngineConfig": "task",
     "PretrainingConfig": "pretraining",
     "SupervisedConfig": "supervised",
     "predict_world": "prediction",

@@ -10,8 +10,9 @@ from torch import nn
 from v2mlib.datasets.features import log_mel_store
 from v2mlib.datasets.torch_datasets import CropConfig, ResidentUtterances, identity_mean
 from v2mlib.fitting.data import embed_all, split_names
-from v2mlib.fitting.engine import EngineConfig, Task, Training, fit
+from v2mlib.fitting.engine import fit
 from v2mlib.fitting.schedules import warm_cosine
+from v2mlib.fitting.task import EngineConfig, Task, Training
 from v2mlib.models.voice_encoder import EMBEDDING_SIZE, VoiceEncoder
 
 

@@ -11,11 +11,13 @@ from v2mlib.datasets.features import log_mel_store
 from v2mlib.datasets.torch_datasets import CropConfig, ResidentUtterances, identity_mean
 from v2mlib.faces import load_face_model
 from v2mlib.fitting.data import embed_all, references_of, split_names, world_kind
-from v2mlib.fitting.engine import EngineConfig, Task, Training, fit
+from v2mlib.fitting.engine import fit
 from v2mlib.fitting.pretraining import PretrainingConfig, pretrain_encoder
 from v2mlib.fitting.schedules import warm_cosine
+from v2mlib.fitting.task import EngineConfig, Task, Training
 from v2mlib.metrics.ratios import line_jacobian
-from v2mlib.models.voice2mesh import Architecture, Voice2Mesh
+from v2mlib.models.architecture import Architecture
+from v2mlib.models.voice2mesh import Voice2Mesh
 
 VARIANTS = ("end_to_end", "pretrained", "finetuned")
 LOSSES = ("coefficients", "ratios")

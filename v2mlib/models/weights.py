@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from v2mlib.checks import InputError
 from v2mlib.files import atomic, sha256
@@ -54,7 +54,7 @@ def write_weights(path, tensors, card, *, half=True):
         stored[name] = tensor
     try:
         with atomic(path) as partial:
-            save_file(stored, partial, metadata={"format": FORMAT})
+            partial.write_bytes(save(stored, metadata={"format": FORMAT}))
             card = {"format": FORMAT, **card, "weights_sha256": sha256(partial)}
         with atomic(path.with_suffix(".json")) as partial:
             partial.write_text(json.dumps(card, indent=1) + "\n", "utf-8")
