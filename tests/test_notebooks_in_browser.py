@@ -211,10 +211,15 @@ def test_sliders_move_the_face_and_python_follows(page, lab):
     shaped = wait_for_change(page, canvas, before, 0.02)
 
     def ask_python(expected):
-        page.locator(".jp-Notebook .jp-CodeCell").last.locator(".cm-content").click()
-        page.keyboard.press("Control+Enter")
-        said = page.locator(".jp-OutputArea-output").last
-        playwright.expect(said).to_have_text(expected, timeout=20_000)
+        # What a slider says reaches the kernel a moment later: a busy machine is asked again.
+        for _ in range(10):
+            page.locator(".jp-Notebook .jp-CodeCell").last.locator(".cm-content").click()
+            page.keyboard.press("Control+Enter")
+            page.wait_for_timeout(1000)
+            said = page.locator(".jp-OutputArea-output").last
+            if said.inner_text().strip() == expected:
+                return
+        playwright.expect(said).to_have_text(expected, timeout=1_000)
 
     ask_python("[1.0, 0.0] none")
     page.get_by_role("combobox", name="Highlight a region").first.select_option("nose")
