@@ -1,6 +1,7 @@
 """Supervised training and pretraining on a made-up world that can be learned in seconds."""
 
 import dataclasses
+import functools
 
 import fitting_made
 import numpy as np
@@ -11,17 +12,29 @@ from v2mlib import fitting
 from v2mlib.checks import InputError
 from v2mlib.datasets.torch_datasets import CropConfig
 from v2mlib.fitting import pretraining, supervised
-from v2mlib.models import Voice2Mesh
+from v2mlib.models import Voice2Mesh, VoiceEncoder
+from v2mlib.models.architecture import Architecture
 
 CROP = CropConfig(0.4, 0.5)
 
 
-@pytest.fixture
-def world(monkeypatch):
+SMALL = (32, 48, 64, 64)
+
+
+def install(patch):
+    """A made-up world for real code, and narrow networks: the widths do not matter here."""
     made, store = fitting_made.made_world()
     for module in ("supervised", "pretraining", "prediction"):
-        monkeypatch.setattr(f"v2mlib.fitting.{module}.log_mel_store", lambda *_, **__: store)
+        patch.setattr(f"v2mlib.fitting.{module}.log_mel_store", lambda *_, **__: store)
+    patch.setattr(supervised, "Architecture", functools.partial(Architecture, channels=SMALL))
+    patch.setattr(pretraining, "VoiceEncoder", functools.partial(VoiceEncoder, channels=SMALL))
     return made
+
+
+@pytest.fixture
+def world():
+    with pytest.MonkeyPatch.context() as patch:
+        yield install(patch)
 
 
 def engine(n_steps, **changes):
@@ -38,11 +51,9 @@ def config(n_steps=4, variant="end_to_end", **changes):
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """A short training that several tests look at."""
-    made, store = fitting_made.made_world()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("v2mlib.fitting.supervised.log_mel_store", lambda *_, **__: store)
         settings = config(4, engine=engine(4, validate_every=1))
-        return train(made, tmp_path_factory.mktemp("trained"), settings)
+        return train(install(patch), tmp_path_factory.mktemp("trained"), settings)
 
 
 def train(world, out, settings, **options):
@@ -70,10 +81,6 @@ def test_a_killed_training_goes_on_to_the_identical_model(world, tmp_path, monke
     with pytest.raises(KeyboardInterrupt):
         train(world, tmp_path / "cut", config())
     monkeypatch.undo()
-    monkeypatch.setattr(
-        "v2mlib.fitting.supervised.log_mel_store",
-        lambda *_, **__: fitting_made.made_world()[1],
-    )
     resumed = train(world, tmp_path / "cut", config())
     assert equal(states(whole.model), states(resumed.model))
     assert whole.training.best_step == resumed.training.best_step
