@@ -19,6 +19,7 @@ ROLES = {
     "sex_mean_face": "#e69f00",
     "ridge": "#cc79a7",
     "pretrained": "#56b4e9",
+    "one_utterance": "#56b4e9",
     "another_voice": "#d55e00",
 }
 _INK, _GRID = "#1b2230", "#dfe4ea"
@@ -96,7 +97,8 @@ def waveform(samples, sample_rate=16000, *, speech=None, title=None):
     Returns
     -------
     plotly.graph_objects.Figure
-        Lowest and highest sample of at most 700 slots, so that nothing is lost to thinning.
+        Relative to full scale: the lowest and highest sample of at most 700 slots, so that
+        nothing is lost to thinning.
     """
     samples = check_shape(np.asarray(samples, float), {"sample": None}, "samples")
     size = -(-len(samples) // 700)
@@ -119,7 +121,7 @@ def waveform(samples, sample_rate=16000, *, speech=None, title=None):
         figure,
         title,
         "time (s)",
-        "amplitude (1 = full scale)",
+        "amplitude (relative)",
         legend=speech is not None,
         height=260,
     )
@@ -166,7 +168,7 @@ def log_mel(matrix, *, hop_s=0.010, frequencies_hz=None, title=None, unit="sd of
     if frequencies_hz is not None:
         rows = np.linspace(0, n_mels - 1, 6).round().astype(int)
         figure.update_yaxes(tickvals=rows, ticktext=[f"{frequencies_hz[row]:.0f}" for row in rows])
-        label = "frequency (Hz, mel scale)"
+        label = "frequency (Hz)"
     return _finish(figure, title, "time (s)", label, height=260)
 
 
