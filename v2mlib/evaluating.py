@@ -9,8 +9,8 @@ from v2mlib.metrics.skill import SKILLS
 METHODS = {
     "mean_face": "mean face",
     "sex_mean_face": "sex-mean face",
-    "ridge": "ridge on Praat pitch and formants",
-    "pretrained": "voice encoder pretrained on identity",
+    "ridge": "ridge on pitch and formants",
+    "pretrained": "pretrained encoder, frozen",
     "model": "voice encoder, end to end",
     "ceiling": "ceiling",
 }
