@@ -69,3 +69,11 @@ def test_a_missing_package_is_named(monkeypatch):
     finding = doctor._check_packages()
     assert finding.status == "fault"
     assert "no_such_package_here" in finding.detail
+
+
+def test_a_cache_that_cannot_be_is_a_fault_with_a_remedy(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("V2M_CACHE", str(tmp_path / "file" / "cache"))
+    finding = doctor._check_cache()
+    assert finding.status == "fault"
+    assert "V2M_CACHE" in finding.remedy

@@ -132,8 +132,8 @@ def _check_shipped():
 def _check_cache():
     try:
         folder = cache_dir()
-    except OSError as error:
-        return Finding("cache", "fault", str(error), "set V2M_CACHE to a folder you may write to")
+    except InputError as error:
+        return Finding("cache", "fault", f"{error.what} {error.problem}", error.remedy)
     if not os.access(folder, os.W_OK):
         remedy = "set V2M_CACHE to a folder you may write to"
         return Finding("cache", "fault", f"{folder} is not writable", remedy)

@@ -39,10 +39,20 @@ def cache_dir():
     -------
     pathlib.Path
         ``$V2M_CACHE`` if set, else ``$XDG_CACHE_HOME/v2mlib``, else ``~/.cache/v2mlib``; created.
+
+    Raises
+    ------
+    InputError
+        If it cannot be created.
     """
     if "V2M_CACHE" in os.environ:
         folder = Path(os.environ["V2M_CACHE"]).expanduser()
     else:
         folder = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "v2mlib"
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            folder, f"cannot be created ({error.strerror})", "set V2M_CACHE to a folder of yours"
+        ) from None
     return folder
