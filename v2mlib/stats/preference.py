@@ -158,7 +158,7 @@ def preference_table(sections, level=0.001, *, chance=0.5, confidence=0.95):
     --------
     >>> table = preference_table({"images": (65, 100), "meshes": (48, 100)}, level=0.05)
     >>> table[["section", "chosen", "rejected_holm"]].to_numpy().tolist()
-    [['images', 65, True], ['meshes', 48, False], ['overall', 113, False]]
+    [['images', 65, True], ['meshes', 48, False], ['overall', 113, True]]
     """
     if not sections:
         raise InputError("sections", "are empty", "give (chosen, trials) by section")
