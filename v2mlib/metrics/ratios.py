@@ -6,6 +6,7 @@ import torch
 from v2mlib.checks import InputError
 from v2mlib.faces.geometry import require_vertices
 from v2mlib.faces.lines import RATIO_LINES, line_jacobian, line_lengths, line_ratios
+from v2mlib.metrics.pairs import require_one_kind
 
 __all__ = [
     "RATIO_LINES",
@@ -67,9 +68,7 @@ def absolute_ratio_error(predicted, reference, model, definition="corrected"):
     >>> {name: round(float(value), 3) for name, value in error.items()}
     {'ear': 0.0, 'forehead': 0.0, 'midline': 0.0, 'cheek': 0.1, 'mean': 0.025}
     """
-    if isinstance(predicted, torch.Tensor) != isinstance(reference, torch.Tensor):
-        kinds = f"{type(predicted).__name__} and {type(reference).__name__}"
-        raise InputError("predicted and reference", f"are of two kinds ({kinds})", "convert one")
+    require_one_kind(predicted, reference)
     ratios = [
         _finite_ratios(face, model, definition, name)
         for face, name in ((predicted, "predicted"), (reference, "reference"))
