@@ -1,0 +1,74 @@
+"""The image-to-face network of 3DDFA-V2: its size, its names, the public weights."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from v2mlib.checks import InputError
+from v2mlib.models.mobilenet_v1 import MobileNetV1, released_state, whiten
+
+
+def multiplications(network, size):
+    """Multiply-adds of convolutions and linear layers, counted while an image passes."""
+    count = []
+
+    def convolution(layer, _inputs, output):
+        kernel = layer.weight[0].numel()  # inputs of one output: channels of its group x 3 x 3
+        count.append(kernel * output.numel())
+
+    def linear(layer, _inputs, _output):
+        count.append(layer.weight.numel())
+
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d):
+            layer.register_forward_hook(convolution)
+        if isinstance(layer, nn.Linear):
+            layer.register_forward_hook(linear)
+    with torch.inference_mode():
+        network(torch.zeros(1, 3, size, size))
+    return sum(count)
+
+
+# The published counts, to the digits in which they are published.
+@pytest.mark.parametrize(
+    ("width", "parameters", "macs"), [(1.0, 3.27e6, 177.4e6), (0.5, 0.85e6, 46.5e6)]
+)
+def test_network_is_as_large_as_the_released_one(width, parameters, macs):
+    network = MobileNetV1(width).eval()
+    assert sum(p.numel() for p in network.parameters()) == pytest.approx(parameters, abs=5e3)
+    assert multiplications(network, 120) == pytest.approx(macs, abs=5e4)
+
+
+def test_features_are_those_the_outputs_come_from():
+    torch.manual_seed(0)
+    network = MobileNetV1(0.5, n_outputs=50).eval()
+    images = torch.randn(2, 3, 120, 120)
+    with torch.inference_mode():
+        found = network.features(images)
+        assert torch.equal(found.outputs, network(images))
+        assert torch.equal(found.outputs, network.fc(found.pooled))
+    assert found.outputs.shape == (2, 50)
+    assert found.pooled.shape == (2, 512)
+    assert found.map.shape == (2, 256, 8, 8)
+
+
+def test_a_network_without_channels_is_refused():
+    with pytest.raises(InputError, match="width of at least 1/32"):
+        MobileNetV1(0.01)
+
+
+def test_the_public_weights_load_by_name(real_data):
+    path = real_data / "tddfa_v2/mb05_120x120.pth"
+    stored = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+    network = MobileNetV1(0.5).eval()
+    network.load_state_dict(released_state(stored))
+    assert torch.equal(network.fc.bias, stored["module.fc_param.bias"])
+    arrays = np.load(real_data / "tddfa_v2/mb05_120x120_state.npz", allow_pickle=False)
+    again = MobileNetV1(0.5).eval()
+    again.load_state_dict(
+        released_state({name: torch.from_numpy(arrays[name]) for name in arrays.files})
+    )
+    image = whiten(255 * torch.rand(1, 3, 120, 120, generator=torch.Generator().manual_seed(0)))
+    with torch.inference_mode():
+        assert torch.equal(network(image), again(image))
