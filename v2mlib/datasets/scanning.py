@@ -1,0 +1,85 @@
+"""List large folders in one pass, without asking the disk about each file."""
+
+import os
+from typing import NamedTuple
+
+import pandas as pd
+
+from v2mlib.checks import InputError
+
+REJECTED_COLUMNS = ["kind", "path", "reason"]
+
+
+class Listing(NamedTuple):
+    """Names in a folder, sorted; hidden ones (``.DS_Store``, ``._00001.wav``) left out."""
+
+    folders: list
+    files: list
+
+
+def list_folder(folder):
+    """List a folder.
+
+    Parameters
+    ----------
+    folder : path
+        The folder. Links are followed.
+
+    Returns
+    -------
+    Listing
+        Names of the folders and the files in it.
+
+    Raises
+    ------
+    InputError
+        If it does not exist, is not a folder, or may not be read.
+    """
+    folders, files = [], []
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if not entry.name.startswith("."):
+                    (folders if entry.is_dir() else files).append(entry.name)
+    except FileNotFoundError:
+        raise InputError(folder, "does not exist", "check the path") from None
+    except NotADirectoryError:
+        raise InputError(folder, "is not a folder", "give the folder that holds it") from None
+    except OSError as error:
+        raise InputError(
+            folder, f"cannot be read ({error.strerror})", "check its rights"
+        ) from error
+    return Listing(sorted(folders), sorted(files))
+
+
+def absolute(folder):
+    """Path of a folder that another process can use.
+
+    Parameters
+    ----------
+    folder : path
+        May begin with ``~`` or be relative to the current folder.
+
+    Returns
+    -------
+    str
+        The absolute path; links are kept.
+    """
+    return os.path.abspath(os.path.expanduser(os.fspath(folder)))
+
+
+def rejected_table(rows):
+    """Make a table of what was left out.
+
+    Parameters
+    ----------
+    rows : iterable of (str, str, str)
+        Kind, path and reason.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `kind`, `path`, `reason`, in the order of the paths.
+    """
+    table = pd.DataFrame(list(rows), columns=REJECTED_COLUMNS, dtype=object)
+    return table.sort_values(["kind", "path"], kind="stable", ignore_index=True)
