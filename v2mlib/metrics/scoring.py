@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import torch
 
-from v2mlib.checks import InputError, ShapeError
+from v2mlib.checks import ShapeError
 from v2mlib.faces.lines import DIVISOR
+from v2mlib.metrics.face_rows import blocks_of, positions, tidy
 from v2mlib.metrics.ratios import RATIO_LINES, absolute_ratio_error, line_jacobian
 
 ARE_MEASURES = (*RATIO_LINES, "mean")
@@ -140,43 +141,24 @@ def score_methods(world, predictions, *, model=None, split="test"):
     chosen = (world.identities["split"] == split).to_numpy()
     identities = world.identities.loc[chosen, ["identity", "sex"]].reset_index(drop=True)
     reference = np.asarray(world.reference_coefficients, dtype=float)[chosen]
-    tables = []
+    blocks = []
     for method, coefficients in predictions.items():
         rows, position = _aligned(coefficients, identities["identity"], method)
-        averaged = pd.DataFrame(rows).groupby(position).mean().to_numpy()
-        headline = coefficient_errors(averaged, reference, model)
-        per_utterance = headline
-        if len(rows) > len(averaged):
-            each = coefficient_errors(rows, reference[position], model)
-            per_utterance = each.groupby(position).mean()
-        for measure in headline:
-            tables.append(
-                identities.assign(
-                    method=method,
-                    measure=measure,
-                    error=headline[measure].to_numpy(),
-                    error_per_utterance=per_utterance[measure].to_numpy(),
-                )
-            )
-    return pd.concat(tables, ignore_index=True)
+        blocks += blocks_of(method, rows, position)
+    errors = [coefficient_errors(b.faces, reference[b.position], model) for b in blocks]
+    return tidy(blocks, errors, identities)
 
 
 def _aligned(coefficients, identities, method):
     """Rows of coefficients of the wanted identities, and whose each is."""
+    what = f"coefficients of {method}"
     if not isinstance(coefficients, pd.DataFrame):
         rows = np.asarray(coefficients, dtype=float)
         if rows.ndim != 2 or len(rows) != len(identities):
             raise ShapeError(
-                f"coefficients of {method} have shape {rows.shape}, "
-                f"expected (identity={len(identities)}, shape)"
+                f"{what} have shape {rows.shape}, expected (identity={len(identities)}, shape)"
             )
         return rows, np.arange(len(rows))
-    position = pd.Index(identities).get_indexer(coefficients.index)
-    absent = len(identities) - len(np.unique(position[position >= 0]))
-    if absent:
-        raise InputError(
-            f"coefficients of {method}",
-            f"lack {absent} of {len(identities)} identities",
-            "predict at least one utterance of each",
-        )
-    return coefficients.to_numpy(dtype=float)[position >= 0], position[position >= 0]
+    wanted = coefficients.index.isin(identities)
+    place = positions(coefficients.index[wanted], identities, what)
+    return coefficients.to_numpy(dtype=float)[wanted], place

@@ -35,8 +35,23 @@ class Estimate(NamedTuple):
 UNDEFINED = Estimate(np.nan, np.nan, np.nan)
 
 
-def _resampled_means(errors, n_resamples, seed):
-    """Means over identities drawn with replacement; one draw serves every column: paired."""
+def resampled_means(errors, n_resamples, seed):
+    """Means over identities drawn with replacement; one draw serves every column: paired.
+
+    Parameters
+    ----------
+    errors : ndarray, (identity, column)
+        Errors.
+    n_resamples : int
+        How often to draw as many identities as there are.
+    seed : int
+        Of the drawing: equal seeds draw equal identities, whatever the columns.
+
+    Returns
+    -------
+    ndarray, (resample, column)
+        Mean errors.
+    """
     n_identities = errors.shape[0]
     counts = np.random.default_rng(seed).multinomial(
         n_identities, np.full(n_identities, 1 / n_identities), size=n_resamples
@@ -44,7 +59,21 @@ def _resampled_means(errors, n_resamples, seed):
     return counts @ errors / n_identities  # (resample, column)
 
 
-def _interval(samples, level):
+def intervals(samples, level):
+    """Percentile interval of a resampled figure.
+
+    Parameters
+    ----------
+    samples : array_like, (resample,)
+        The figure in each resample; nan where it is undefined.
+    level : float
+        Coverage.
+
+    Returns
+    -------
+    low, high : float
+        Ends; nan where so many resamples are undefined that an end is unbounded.
+    """
     tail = (1 - level) / 2
     if np.mean(~np.isfinite(samples)) > tail:
         return np.nan, np.nan  # the interval would be unbounded
@@ -52,8 +81,19 @@ def _interval(samples, level):
     return float(low), float(high)
 
 
-def _skill_of(mean, sex_mean, model, ceiling):
-    """The four figures from (arrays of) mean errors; nan where a denominator is not positive."""
+def skill_figures(mean, sex_mean, model, ceiling):
+    """The four figures from mean errors; nan where a denominator is not positive.
+
+    Parameters
+    ----------
+    mean, sex_mean, model, ceiling : float or ndarray, (resample,)
+        Mean errors of the mean face, the sex-mean face, the method and the ceiling.
+
+    Returns
+    -------
+    dict of str to float or ndarray, (resample,)
+        By the names in `SKILLS`.
+    """
 
     def ratio(gain, room):
         room = np.where(room > 0, room, np.nan)
@@ -143,12 +183,12 @@ def skills(errors, *, method="model", world="default", n_resamples=4000, seed=0,
         raise InputError("errors", f"lack {', '.join(missing)}", "score these methods too")
     checked = _checked({name: errors[name] for name in columns})
     table = np.column_stack([checked[name] for name in columns])  # a reference may be the method
-    point = _skill_of(*table.mean(axis=0))
-    spread = _skill_of(*_resampled_means(table, n_resamples, seed).T)
+    point = skill_figures(*table.mean(axis=0))
+    spread = skill_figures(*resampled_means(table, n_resamples, seed).T)
     return {
         name: UNDEFINED
         if name in UNDEFINED_SKILLS[world]
-        else Estimate(float(point[name]), *_interval(spread[name], level))
+        else Estimate(float(point[name]), *intervals(spread[name], level))
         for name in SKILLS
     }
 
@@ -178,8 +218,8 @@ def mean_with_interval(errors, *, n_resamples=4000, seed=0, level=0.95):
     Estimate(value=2.0, ci_low=2.0, ci_high=2.0)
     """
     (column,) = _checked({"the method": errors}).values()
-    resampled = _resampled_means(column[:, None], n_resamples, seed)[:, 0]
-    return Estimate(float(column.mean()), *_interval(resampled, level))
+    resampled = resampled_means(column[:, None], n_resamples, seed)[:, 0]
+    return Estimate(float(column.mean()), *intervals(resampled, level))
 
 
 def skill_table(scores, *, world="default", column="error", **resampling):
