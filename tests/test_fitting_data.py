@@ -12,6 +12,8 @@ import torch
 
 from v2mlib.checks import InputError
 from v2mlib.datasets import features
+from v2mlib.datasets.features import LogMelStore
+from v2mlib.datasets.shards import map_frames, write_frames
 from v2mlib.datasets.torch_datasets import CropConfig, ResidentUtterances, identity_mean
 from v2mlib.fitting import baselines
 from v2mlib.fitting.praat_features import COLUMNS, praat_features, voice_measures
@@ -150,6 +152,27 @@ class TestBatches:
         parts = [resident.sample(2, 10, rank=rank, n_ranks=3) for rank in range(3)]
         for rank, part in enumerate(parts):
             assert torch.equal(part.log_mel, whole.log_mel[rank::3])
+
+    def test_crops_from_disk_are_those_from_memory(self, utterances, tmp_path):
+        _, store = utterances
+        write_frames(
+            tmp_path / "log_mel.npy", [store.frames[:50], store.frames[50:]], len(store.frames)
+        )
+        mapped = LogMelStore(map_frames(tmp_path / "log_mel.npy"), store.index)
+        names = store.index["identity"].unique()[5:20].tolist()
+        disk = ResidentUtterances(mapped, names, resident=False)
+        memory = ResidentUtterances(mapped, names, resident=True)
+        assert isinstance(disk.frames, np.memmap)
+        assert isinstance(memory.frames, torch.Tensor)
+        for step in range(3):
+            crop = CropConfig(0.5, 3.0)
+            one, other = (kept.sample(step, 32, crop=crop) for kept in (disk, memory))
+            assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+    def test_promised_and_written_frames_must_agree(self, tmp_path):
+        with pytest.raises(InputError, match="would hold 3 frames, not 4"):
+            write_frames(tmp_path / "log_mel.npy", [np.zeros((3, 64))], 4)
+        assert not list(tmp_path.iterdir())
 
     def test_short_utterances_are_repeated(self, utterances):
         resident, store = utterances

@@ -17,11 +17,11 @@ import pandas as pd
 from tqdm import tqdm
 
 from v2mlib.checks import InputError
+from v2mlib.datasets.shards import N_MELS, map_frames, write_frames
 from v2mlib.files import atomic
 from v2mlib.processes import processors, run_jobs
 
 FOLDER = "features"
-N_MELS = 64
 _UTTERANCES_PER_SHARD = 64
 _SHARDS_PER_WORKER = 2  # fewer do not repay the start of a process
 
@@ -72,8 +72,8 @@ def log_mel_store(world, *, workers=None, progress=True):
 
     Parameters
     ----------
-    world : World
-        The data set; `v2mlib.datasets.load_world`.
+    world : World or Dataset
+        The data set; `v2mlib.datasets.load_world`. A built one comes with its features.
     workers : int, optional
         Processes; as many as there are processors by default. The result does not depend on it.
     progress : bool
@@ -94,6 +94,9 @@ def log_mel_store(world, *, workers=None, progress=True):
     from v2mlib.voices import RELEASED_ACTIVITY, RELEASED_LOG_MEL
 
     folder = Path(world.folder) / FOLDER
+    built = getattr(world, "features", None)
+    if built is not None:
+        return _built(folder, built)
     recipe = [dataclasses.asdict(part) for part in (RELEASED_ACTIVITY, RELEASED_LOG_MEL)]
     wanted = recordings_digest(world, recipe)
     store = _load(folder, wanted)
@@ -174,13 +177,20 @@ def shard_maker(setup):
     return make
 
 
+def _built(folder, digest):
+    store = _load(folder, digest)
+    if store is None:
+        raise InputError(folder, "is damaged or of another data set", "build the data set again")
+    return store
+
+
 def _load(folder, wanted):
     """Read the store if it is there, whole and of these recordings."""
     try:
         made_from = json.loads((folder / "features.json").read_text("utf-8"))
         if made_from["digest"] != wanted:
             return None
-        frames = np.load(folder / "log_mel.npy", mmap_mode="r", allow_pickle=False)
+        frames = map_frames(folder / "log_mel.npy")
         index = pd.read_parquet(folder / "index.parquet")
     except (OSError, ValueError, KeyError):
         return None
@@ -231,20 +241,15 @@ def _join(world, folder, shards, wanted):
     columns = ["identity", "utterance", "path", "split"]
     index = world.utterances[columns].reset_index(drop=True)
     index = index.assign(start=starts, n_frames=counts, problem=problems)
-    with atomic(folder / "log_mel.npy") as partial:
-        shape = (int(counts.sum()), N_MELS)
-        frames = np.lib.format.open_memmap(partial, "w+", np.float16, shape)
-        filled = 0
-        for file in shards:
-            with np.load(file, allow_pickle=False) as shard:
-                part = shard["frames"]
-            frames[filled : filled + len(part)] = part
-            filled += len(part)
-        frames.flush()
-        del frames
+    write_frames(folder / "log_mel.npy", map(_frames_of, shards), counts.sum())
     with atomic(folder / "index.parquet") as partial:
         index.to_parquet(partial)
     with atomic(folder / "features.json") as partial:  # last: it says that all is there
         partial.write_text(json.dumps({"digest": wanted}) + "\n", "utf-8")
     shutil.rmtree(folder / "shards")
     return _load(folder, wanted)
+
+
+def _frames_of(shard):
+    with np.load(shard, allow_pickle=False) as arrays:
+        return arrays["frames"]

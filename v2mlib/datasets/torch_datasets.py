@@ -8,6 +8,7 @@ import dataclasses
 from typing import NamedTuple
 
 import numpy as np
+import psutil
 import torch
 
 from v2mlib.checks import InputError
@@ -68,7 +69,10 @@ class Batch(NamedTuple):
 
 
 class ResidentUtterances:
-    """Utterances of some identities, on a device.
+    """Utterances of some identities, on a device where they fit.
+
+    Where they do not, crops are read from the mapped file one by one: nothing but the crops
+    themselves is read, and the system keeps in memory what it has room for.
 
     Parameters
     ----------
@@ -78,11 +82,14 @@ class ResidentUtterances:
         Whose to use.
     device : torch.device or str
         Where to put the features.
+    resident : bool, optional
+        Whether to hold all features there; by default if they take less than half of what is
+        free. Batches do not depend on it.
 
     Attributes
     ----------
     frames : tensor of float16, (frame, mel=64)
-        All utterances one after the other.
+        All utterances one after the other; the store's own array where it is not resident.
     start, n_frames, identity, utterance : tensor of int64, (clip,)
         Where each utterance lies, the position of its identity among `identities`, and its row
         in the store.
@@ -95,7 +102,7 @@ class ResidentUtterances:
         If no identity has a usable utterance.
     """
 
-    def __init__(self, store, identities, *, device="cpu"):
+    def __init__(self, store, identities, *, device="cpu", resident=None):
         usable = store.index[store.index["n_frames"] > 0]
         heard = set(usable["identity"])
         self.identities = [identity for identity in identities if identity in heard]
@@ -109,16 +116,23 @@ class ResidentUtterances:
         usable = usable.iloc[np.argsort(whose, kind="stable")]
         n_frames = usable["n_frames"].to_numpy()
         ends = np.cumsum(n_frames)
-        self.frames = torch.empty(int(ends[-1]), store.frames.shape[1], dtype=torch.float16)
-        self.frames = self.frames.to(device)
-        for start, end, length in zip(usable["start"], ends, n_frames, strict=True):
-            rows = np.array(store.frames[start : start + length])
-            self.frames[end - length : end] = torch.from_numpy(rows)
+        if resident is None:
+            resident = 2 * store.frames.itemsize * store.frames.shape[1] * ends[-1] < _free(device)
+        self.resident = resident
+        if resident:
+            starts = ends - n_frames
+            self.frames = torch.empty(int(ends[-1]), store.frames.shape[1], dtype=torch.float16)
+            self.frames = self.frames.to(device)
+            for source, end, length in zip(usable["start"], ends, n_frames, strict=True):
+                rows = np.array(store.frames[source : source + length])
+                self.frames[end - length : end] = torch.from_numpy(rows)
+        else:
+            starts, self.frames = usable["start"], store.frames
 
         def put(values):
             return torch.tensor(np.array(values), dtype=torch.int64, device=device)
 
-        self.start, self.n_frames = put(ends - n_frames), put(n_frames)
+        self.start, self.n_frames = put(starts), put(n_frames)
         self.identity, self.utterance = put(np.sort(whose)), put(usable.index.to_numpy())
         counts = torch.bincount(self.identity, minlength=len(self.identities))
         self._count, self._first = counts, counts.cumsum(0) - counts
@@ -150,7 +164,10 @@ class ResidentUtterances:
             room = (length - n_frames).clamp_min(0)
             first = torch.minimum((offset * (room + 1)).long(), room)
         inside = (first[:, None] + torch.arange(n_frames, device=length.device)) % length[:, None]
-        return self.frames[self.start[clips][:, None] + inside].float()
+        rows = self.start[clips][:, None] + inside
+        if not self.resident:
+            return torch.from_numpy(self.frames[rows.cpu().numpy()]).to(rows.device).float()
+        return self.frames[rows].float()
 
     def sample(self, step, batch_size, *, crop=None, seed=0, rank=0, n_ranks=1):
         """Draw a training batch in which every identity is as likely as any other.
@@ -249,6 +266,13 @@ def identity_mean(values, identity, n_identities):
     total = values.new_zeros(n_identities, *values.shape[1:]).index_add(0, identity, values)
     count = torch.bincount(identity, minlength=n_identities).to(values.dtype)
     return total / count.view(-1, *[1] * (values.ndim - 1))
+
+
+def _free(device):
+    """Bytes that are free where tensors are to be put."""
+    if torch.device(device).type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return psutil.virtual_memory().available
 
 
 def _generator(*key):
