@@ -6,7 +6,9 @@ import importlib
 _HOMES = {
     "CropSampler": "crops",
     "LogMelStore": "features",
+    "Sources": "sources",
     "World": "world",
+    "find_sources": "sources",
     "load_world": "world",
     "log_mel_store": "features",
 }

@@ -83,3 +83,10 @@ def rejected_table(rows):
     """
     table = pd.DataFrame(list(rows), columns=REJECTED_COLUMNS, dtype=object)
     return table.sort_values(["kind", "path"], kind="stable", ignore_index=True)
+
+
+class Found(NamedTuple):
+    """What a scan found: a `table` with a row per file, and what it `rejected` and why."""
+
+    table: pd.DataFrame
+    rejected: pd.DataFrame

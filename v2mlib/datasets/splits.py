@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 
 from v2mlib.checks import InputError
+from v2mlib.datasets.scanning import rejected_table
+from v2mlib.datasets.vggface import fold_name
 
 TEST_INITIALS = "ABCDE"
 SIDES = ("train", "validation", "test")
@@ -112,7 +114,7 @@ def unheard(identities, *, validation=0.1, seed=0):
     unknown = identities.loc[~sets.isin(["dev", "test"]), "identity"].tolist()
     if unknown:
         raise InputError(
-            f"{len(unknown)} identities ({_some(unknown)})",
+            _people(unknown),
             "are neither in the dev nor in the test set of VoxCeleb1",
             "take `set` from vox1_meta.csv, or choose the split paper or random",
         )
@@ -141,7 +143,27 @@ def check_split(split, *, identities=None, utterances=None):
     InputError
         Naming the people or videos on two sides.
     """
-    raise NotImplementedError
+    strange = sorted(set(split) - set(SIDES), key=str)
+    if strange:
+        raise InputError("the split", f"has the side {strange[0]!r}", f"known: {', '.join(SIDES)}")
+    twice = split.index[split.index.duplicated()].unique().tolist()
+    if twice:
+        raise InputError("the split", f"has {_people(twice)} twice", "split by identity")
+    if identities is not None:
+        named = identities.dropna(subset="name")
+        shared = _on_two_sides(named["identity"].map(split), named["name"].map(fold_name))
+        if len(shared):
+            names = named.loc[named["name"].map(fold_name).isin(shared), "name"].unique().tolist()
+            problem = f"has {_people(names)} on two sides, under several identities"
+            raise InputError("the split", problem, "give one person one identity")
+    if utterances is not None:
+        shared = _on_two_sides(utterances["identity"].map(split), utterances["video"])
+        if len(shared):
+            raise InputError(
+                "the split",
+                f"has {_some(shared, 'video')} on two sides",
+                "leave clips out with v2mlib.datasets.splits.without_shared_videos",
+            )
 
 
 def check_selection(split, selected):
@@ -159,11 +181,24 @@ def check_selection(split, selected):
     InputError
         Naming those who test, or whom the split does not know.
     """
-    raise NotImplementedError
+    selected = pd.Index(selected).unique()
+    unknown = selected.difference(split.index).tolist()
+    if unknown:
+        problem = f"sees {_people(unknown)}, whom the split does not know"
+        raise InputError("training", problem, "split all identities, or leave these out")
+    tested = selected[(split.loc[selected] == "test").to_numpy()].tolist()
+    if tested:
+        raise InputError(
+            "training",
+            f"sees {_people(tested)} of the test side",
+            "train on train, choose the model by validation",
+        )
 
 
 def without_shared_videos(split, utterances):
-    """Leave out training clips of videos that also occur on another side.
+    """Leave out clips of videos that also occur on a side that matters more.
+
+    Two people may speak in one video, and a microphone is easily learnt.
 
     Parameters
     ----------
@@ -176,9 +211,16 @@ def without_shared_videos(split, utterances):
     -------
     tuple of pandas.DataFrame
         The utterances to keep, and the rejected (`kind`, `path`, `reason`). A video keeps its
-        clips on the side that matters most: test, then validation.
+        clips of one side only: test, failing that validation.
     """
-    raise NotImplementedError
+    rank = utterances["identity"].map(split).map({side: i for i, side in enumerate(SIDES)})
+    highest = rank.groupby(utterances["video"]).transform("max")
+    lost = (rank < highest).to_numpy()
+    rows = [
+        ("utterance", path, f"its video is also on the side {SIDES[int(side)]}")
+        for path, side in zip(utterances.loc[lost, "path"], highest[lost], strict=True)
+    ]
+    return utterances[~lost].reset_index(drop=True), rejected_table(rows)
 
 
 def _initial(name):
@@ -191,7 +233,7 @@ def _draw_validation(identities, is_test, validation, seed):
     _check_share("validation", validation)
     twice = identities["identity"][identities["identity"].duplicated()].tolist()
     if twice:
-        raise InputError(f"{len(twice)} identities ({_some(twice)})", "stand twice in the table",
+        raise InputError(_people(twice), "stand twice in the table",
                          "keep one row for each person")  # fmt: skip
     others = identities[~is_test]
     side = np.where(is_test, "test", "train").astype(object)
@@ -218,6 +260,17 @@ def _check_share(name, share):
         raise InputError(f"{name}={share}", "is not a share", "choose 0 <= share < 1")
 
 
-def _some(names, limit=5):
-    shown = ", ".join(map(str, names[:limit]))
-    return shown + (", ..." if len(names) > limit else "")
+def _on_two_sides(sides, of):
+    """Sorted values of `of` that occur on more than one side."""
+    count = sides.groupby(of.to_numpy()).nunique()
+    return sorted(count.index[count > 1])
+
+
+def _people(names):
+    return _some(names, "identity", "identities")
+
+
+def _some(names, one, several=None, limit=5):
+    count = f"{len(names)} {one if len(names) == 1 else several or one + 's'}"
+    more = ", ..." if len(names) > limit else ""
+    return f"{count} ({', '.join(map(str, names[:limit]))}{more})"

@@ -1,5 +1,30 @@
 """VoxCeleb1 as people have it: recordings in `wav/idNNNNN/<video>/<clip>.wav`, names in a table."""
 
+import os
+import re
+
+import pandas as pd
+from tqdm import tqdm
+
+from v2mlib.checks import InputError
+from v2mlib.datasets.scanning import Found, absolute, list_folder, rejected_table
+from v2mlib.datasets.tables import Fault, read_lines, read_sex, refuse
+
+META_NAMES = ("vox1_meta.csv", "vox1_meta.tsv", "vox1_meta.txt")
+#: Formats that `v2mlib.voices.read_audio` decodes, the original's first.
+RECORDINGS = (".wav", ".flac", ".ogg", ".mp3")
+_ENCODED = (".m4a", ".aac", ".mp4", ".mov", ".mkv", ".webm", ".wma")
+_IDENTITY = re.compile(r"id\d+")
+_COLUMNS = {
+    "identity": ("voxceleb1id", "voxceleb2id", "voxcelebid", "identity", "id"),
+    "name": ("vggface1id", "vggface2id", "vggfaceid", "name"),
+    "sex": ("gender", "sex"),
+    "nationality": ("nationality",),
+    "set": ("set",),
+}
+_FURTHEST = 3  # levels between the folder given and those of the identities
+_MOST_SIBLINGS = 50  # a folder of more folders holds people's photographs, not `wav`
+
 
 def read_meta(path):
     """Read the list of people, `vox1_meta.csv`.
@@ -24,7 +49,49 @@ def read_meta(path):
         If the file is absent, lacks a column, names an identity twice, or does not say "m" or
         "f"; file, line and remedy are named.
     """
-    raise NotImplementedError
+    rows, faults, seen = [], [], {}
+    for number, values in read_lines(path, _COLUMNS, required=("identity", "name", "sex")):
+        values = {name: text or None for name, text in values.items()}
+        identity = values["identity"]
+        faults += _faults(number, values, seen)
+        seen.setdefault(identity, number)
+        rows.append(values | {"sex": read_sex(values["sex"] or "")})
+    refuse(path, faults)
+    if not rows:
+        raise InputError(path, "names nobody", "download the list again")
+    return pd.DataFrame(rows, columns=list(_COLUMNS), dtype=object)
+
+
+def _faults(number, values, seen):
+    again = "download the list again, or correct the line"
+    identity, name, sex = (values[column] for column in ("identity", "name", "sex"))
+    if not identity or not name:
+        yield Fault(number, "has no identity or no name", again)
+    elif identity in seen:
+        yield Fault(number, f"names {identity} again, as line {seen[identity]} does", again)
+    if not read_sex(sex or ""):
+        yield Fault(number, f"gives the sex {sex or ''!r}, which is neither m nor f", again)
+
+
+def find_meta(*folders):
+    """Find the list of people in or beside folders.
+
+    Parameters
+    ----------
+    *folders : path
+        Where to look: in each, and up to two levels above.
+
+    Returns
+    -------
+    str or None
+        Path of the first `vox1_meta.csv` (or `.tsv`, `.txt`).
+    """
+    for folder in map(absolute, folders):
+        for place in (folder, os.path.dirname(folder), os.path.dirname(os.path.dirname(folder))):
+            for name in META_NAMES:
+                if os.path.isfile(os.path.join(place, name)):
+                    return os.path.join(place, name)
+    return None
 
 
 def find_recordings(folder, *, progress=True):
@@ -48,4 +115,110 @@ def find_recordings(folder, *, progress=True):
     InputError
         If there is no such tree.
     """
-    raise NotImplementedError
+    folder = absolute(folder)
+    trees = _trees(folder)
+    if not trees:
+        raise InputError(
+            folder, "holds no recordings of VoxCeleb1", "expected wav/idNNNNN/<video>/<clip>.wav"
+        )
+    rows, rejected = [], []
+    people = [(place, identity) for place, names in trees for identity in names]
+    by_tree = {place: [] for place, _ in trees}
+    for place, identity in tqdm(people, "recordings", unit="person", delay=2, disable=not progress):
+        n_rows = len(rows)
+        out = []
+        _scan_identity(os.path.join(place, identity), identity, rows, out)
+        by_tree[place].append((len(rows) > n_rows, out))
+    for scans in by_tree.values():
+        # Beside `wav`, people keep trees of text or pictures of the same form: not our matter.
+        if any(found or _is_sound(out) for found, out in scans) or len(by_tree) == 1:
+            rejected += [row for _, out in scans for row in out]
+    table = pd.DataFrame(rows, columns=["identity", "video", "clip", "path"], dtype=object)
+    table = table.sort_values(["identity", "video", "clip", "path"], ignore_index=True)
+    twice = table.duplicated(["identity", "video", "clip"])
+    again = "the same clip is in another folder of the tree"
+    rejected += [("utterance", path, again) for path in table.loc[twice, "path"]]
+    return Found(table[~twice].reset_index(drop=True), rejected_table(rejected))
+
+
+def refusal(name, among=()):
+    """Say why a file cannot be used as a recording, by its name.
+
+    Parameters
+    ----------
+    name : str
+        Name of the file.
+    among : collection of str
+        The files beside it.
+
+    Returns
+    -------
+    str or None
+        The reason; None if it can be used.
+
+    Examples
+    --------
+    >>> refusal("00001.m4a")
+    'm4a cannot be decoded here; convert it: ffmpeg -i 00001.m4a -ac 1 -ar 16000 00001.wav'
+    >>> refusal("00001.wav") is None
+    True
+    """
+    stem, suffix = os.path.splitext(name)
+    suffix = suffix.lower()
+    rivals = RECORDINGS[: RECORDINGS.index(suffix)] if suffix in RECORDINGS else RECORDINGS
+    if suffix in RECORDINGS or suffix in _ENCODED:
+        for rival in rivals:
+            if stem + rival in among:
+                return f"the same clip as {stem}{rival}, which is used"
+    if suffix in _ENCODED:
+        return (
+            f"{suffix[1:]} cannot be decoded here; "
+            f"convert it: ffmpeg -i {name} -ac 1 -ar 16000 {stem}.wav"
+        )
+    return None if suffix in RECORDINGS else "is not a recording"
+
+
+def _is_sound(rejected):
+    return any(reason.find("ffmpeg") >= 0 for _, _, reason in rejected)
+
+
+def _trees(folder):
+    """Folders that hold identities, and the identities in each."""
+    if _IDENTITY.fullmatch(os.path.basename(folder)):
+        return [(os.path.dirname(folder), [os.path.basename(folder)])]
+    trees, level = [], [folder]
+    for _ in range(_FURTHEST + 1):
+        below = []
+        for place in level:
+            folders = list_folder(place).folders
+            names = [name for name in folders if _IDENTITY.fullmatch(name)]
+            if names:
+                trees.append((place, names))
+            elif len(folders) <= _MOST_SIBLINGS:
+                below += [os.path.join(place, name) for name in folders]
+        level = below
+    return trees
+
+
+def _scan_identity(folder, identity, rows, rejected):
+    videos, strays = list_folder(folder)
+    for name in strays:
+        why = f"lies beside the folders of the videos; expected {identity}/<video>/{name}"
+        rejected.append(("utterance", os.path.join(folder, name), why))
+    n_before = len(rows) + len(rejected)
+    for video in videos:
+        place = os.path.join(folder, video)
+        deeper, files = list_folder(place)
+        among = frozenset(files) if len(files) > 1 else ()
+        for name in deeper:
+            why = "is a folder where a clip was expected"
+            rejected.append(("utterance", os.path.join(place, name), why))
+        for name in files:
+            path = os.path.join(place, name)
+            reason = refusal(name, among)
+            if reason:
+                rejected.append(("utterance", path, reason))
+            else:
+                rows.append((identity, video, os.path.splitext(name)[0], path))
+    if len(rows) + len(rejected) == n_before and not strays:
+        rejected.append(("identity", folder, "holds no recording"))
