@@ -80,7 +80,7 @@ def normalised_mean_error(predicted, reference, model, definition="mean", align=
     predicted, reference, back = as_pair(predicted, reference, model)
     vertices = vertices.to(predicted.device)
     extent = reference[..., :2].amax(-2) - reference[..., :2].amin(-2)
-    size = _positive(extent.prod(-1), "reference faces", "width or height of 0") ** 0.5
+    size = _positive(extent.prod(-1), "reference faces", "a width or height of 0") ** 0.5
     points, goals = predicted[..., vertices, :], reference[..., vertices, :]
     if definition == "published":
         points = points * _published_scale(predicted, reference, model)[..., None, None]
@@ -98,7 +98,7 @@ def _published_scale(predicted, reference, model):
     lengths = {}
     for name, face in (("predicted", predicted), ("reference", reference)):
         length = torch.linalg.vector_norm(face[..., first, :] - face[..., second, :], dim=-1)
-        lengths[name] = _positive(length, f"{name} faces", "outer interocular distance of 0")
+        lengths[name] = _positive(length, f"{name} faces", "an outer interocular distance of 0")
     return lengths["reference"] / lengths["predicted"]
 
 
@@ -106,7 +106,7 @@ def _positive(values, what, lack):
     if not (values > 0).all():
         raise InputError(
             what,
-            f"have a {lack} ({int((values <= 0).sum())} of {values.numel()} faces)",
+            f"have {lack} ({int((values <= 0).sum())} of {values.numel()} faces)",
             "leave out the faces that were not made",
         )
     return values

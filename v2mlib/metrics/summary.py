@@ -101,7 +101,7 @@ def summarise(
         resampled = pd.DataFrame(
             resampled_means(wide.to_numpy(dtype=float), n_resamples, seed), columns=wide.columns
         )
-        for measure, definition in wide.columns.droplevel("method").unique():
+        for measure, definition in rows[_KEYS[1:]].drop_duplicates().itertuples(index=False):
             both = [part.xs((measure, definition), level=[1, 2], axis=part.ndim - 1)
                     for part in (means, resampled)]  # fmt: skip
             for method in [name for name in methods if name in both[0]]:
