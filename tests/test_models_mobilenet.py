@@ -1,12 +1,12 @@
 """The image-to-face network of 3DDFA-V2: its size, its names, the public weights."""
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from v2mlib.checks import InputError
-from v2mlib.models.mobilenet_v1 import MobileNetV1, released_state, whiten
+from v2mlib.models.checkpoints import convert, load_network, read_released
+from v2mlib.models.mobilenet_v1 import MobileNetV1, whiten
 
 
 def multiplications(network, size):
@@ -58,17 +58,21 @@ def test_a_network_without_channels_is_refused():
         MobileNetV1(0.01)
 
 
-def test_the_public_weights_load_by_name(real_data):
+def test_the_public_weights_load_by_name(real_data, tmp_path):
     path = real_data / "tddfa_v2/mb05_120x120.pth"
     stored = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
-    network = MobileNetV1(0.5).eval()
-    network.load_state_dict(released_state(stored))
+    network, kind = read_released(path, ("tddfa_width_1", "tddfa_width_half"))
+    assert kind == "tddfa_width_half"
     assert torch.equal(network.fc.bias, stored["module.fc_param.bias"])
-    arrays = np.load(real_data / "tddfa_v2/mb05_120x120_state.npz", allow_pickle=False)
-    again = MobileNetV1(0.5).eval()
-    again.load_state_dict(
-        released_state({name: torch.from_numpy(arrays[name]) for name in arrays.files})
-    )
+    again, _ = read_released(path.with_name("mb05_120x120_state.npz"), ("tddfa_width_half",))
+    converted = convert(path, "tddfa_width_half", tmp_path / "teacher.safetensors")
+    loaded = load_network(tmp_path / "teacher.safetensors")
     image = whiten(255 * torch.rand(1, 3, 120, 120, generator=torch.Generator().manual_seed(0)))
     with torch.inference_mode():
-        assert torch.equal(network(image), again(image))
+        for other in (again, converted, loaded):
+            assert torch.equal(network(image), other(image))
+
+
+def test_the_other_width_is_told_apart(real_data):
+    with pytest.raises(InputError, match=r"conv1.weight of shape \(16, 3, 3, 3\), not \(32"):
+        read_released(real_data / "tddfa_v2/mb05_120x120.pth", ("tddfa_width_1",))

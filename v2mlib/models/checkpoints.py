@@ -10,9 +10,11 @@ import torch
 
 import v2mlib
 from v2mlib.checks import InputError
+from v2mlib.faces.storage import read_npz
 from v2mlib.files import sha256
 from v2mlib.models.generator import Generator
 from v2mlib.models.heads import CoefficientHeads
+from v2mlib.models.mobilenet_v1 import MobileNetV1
 from v2mlib.models.voice_encoder import VoiceEncoder
 from v2mlib.models.weights import load_exactly, read_weights, write_weights
 
@@ -23,7 +25,10 @@ class _Kind(NamedTuple):
     build: type
     options: dict
     renamed: dict  # prefix there -> prefix here
+    dropped: tuple = ()  # prefixes of what served in training only
 
+
+_TDDFA = {"renamed": {"fc_param.": "fc."}, "dropped": ("fc_lm.",)}
 
 KINDS = {
     "voice_encoder": _Kind(VoiceEncoder, {}, {"model.": "layers."}),
@@ -37,6 +42,8 @@ KINDS = {
             "classifier_scale.1.": "scale.",
         },
     ),
+    "tddfa_width_1": _Kind(MobileNetV1, {"width": 1.0}, **_TDDFA),
+    "tddfa_width_half": _Kind(MobileNetV1, {"width": 0.5}, **_TDDFA),
 }
 """Kinds of released checkpoints that can be converted."""
 
@@ -48,9 +55,10 @@ def convert(path, kind, out):
     ----------
     path : path
         The ``.pth`` file. It is read as arrays only: one that would run code is refused.
-    kind : {"voice_encoder", "generator", "supervised_head"}
-        What it holds. The names of its arrays are those of the released networks, with or
-        without the ``module.`` that training on several GPUs puts before them.
+    kind : {"voice_encoder", "generator", "supervised_head", "tddfa_width_1", "tddfa_width_half"}
+        What it holds; the last two are 3DDFA-V2's MobileNetV1. The names of its arrays are
+        those of the released networks, with or without the ``module.`` that training on several
+        GPUs puts before them.
     out : path
         The ``.safetensors`` file to write, in full precision.
 
@@ -65,26 +73,59 @@ def convert(path, kind, out):
         If the file is missing, damaged, would run code, or holds another network, listing the
         names and shapes at fault.
     """
-    network, shared = _new(kind), KINDS[kind]
-    found = {}
-    for name, tensor in _read_arrays(path).items():
-        name = name.removeprefix("module.")
-        prefix = next((p for p in shared.renamed if name.startswith(p)), None)
-        known = prefix is not None
-        found[shared.renamed[prefix] + name.removeprefix(prefix) if known else name] = tensor
-    for name, tensor in network.state_dict().items():
-        if name.endswith("num_batches_tracked"):  # written by newer versions of torch only
-            found.setdefault(name, tensor)
-    tensors = {name: tensor.clone() for name, tensor in found.items()}
-    load_exactly(network, tensors, path)
+    network = read_released(path, (kind,))[0]
     card = {
         "kind": kind,
-        "architecture": shared.options,
+        "architecture": KINDS[kind].options,
         "data": {"kind": "released", "source": Path(path).name, "source_sha256": sha256(path)},
         "version": v2mlib.__version__,
     }
-    write_weights(out, tensors, card, half=False)
-    return network.eval()
+    write_weights(out, network.state_dict(), card, half=False)
+    return network
+
+
+def read_released(path, kinds):
+    """Read a released checkpoint without converting it.
+
+    Parameters
+    ----------
+    path : path
+        A ``.pth``, read as arrays only, or an ``.npz`` of the same arrays.
+    kinds : sequence of str
+        What it may hold, of `KINDS`; the first whose shapes fit is taken.
+
+    Returns
+    -------
+    network : torch.nn.Module
+        With these weights, in eval mode.
+    kind : str
+        Which it is.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, damaged, would run code, or holds none of these, with the names
+        and shapes at fault.
+    """
+    networks = {kind: _new(kind) for kind in kinds}
+    stored = _read_arrays(path)
+    for kind, network in networks.items():
+        shared, found = KINDS[kind], {}
+        for name, tensor in stored.items():
+            name = name.removeprefix("module.")
+            if name.startswith(shared.dropped):
+                continue
+            prefix = next((p for p in shared.renamed if name.startswith(p)), "")
+            found[shared.renamed.get(prefix, "") + name.removeprefix(prefix)] = tensor.clone()
+        for name, tensor in network.state_dict().items():
+            if name.endswith("num_batches_tracked"):  # written by newer versions of torch only
+                found.setdefault(name, tensor)
+        try:
+            return load_exactly(network, found, path).eval(), kind
+        except InputError:
+            if kind == kinds[-1]:
+                raise
+    raise InputError("kinds", "are none", f"choose from {', '.join(KINDS)}")
 
 
 def load_network(path):
@@ -116,6 +157,9 @@ def _new(kind):
 
 
 def _read_arrays(path):
+    if Path(path).suffix == ".npz":
+        arrays = read_npz(path)
+        return {n: torch.from_numpy(a) for n, a in arrays.items() if a.dtype.kind in "fiu"}
     try:
         with warnings.catch_warnings():  # about pickle protocols, which it then refuses or reads
             warnings.simplefilter("ignore")

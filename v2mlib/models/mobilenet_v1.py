@@ -163,34 +163,3 @@ def whiten(images):
     [-0.99609375, 0.0, 0.99609375]
     """
     return (images.flip(1) - 127.5) / 128
-
-
-def released_state(stored):
-    """Give a released state dict the names it has here.
-
-    Parameters
-    ----------
-    stored : dict of str to tensor
-        As in 3DDFA-V2's checkpoints: with or without ``module.``, with ``fc_param`` for the
-        linear layer and perhaps ``fc_lm``, a second one that served in training only.
-
-    Returns
-    -------
-    dict of str to tensor
-        For `MobileNetV1`; batch counters that older files lack are added.
-
-    Examples
-    --------
-    >>> sorted(released_state({"module.fc_param.bias": torch.zeros(62), "fc_lm.bias": None}))
-    ['fc.bias']
-    """
-    state = {}
-    for name, tensor in stored.items():
-        name = name.removeprefix("module.")
-        if name.startswith("fc_lm."):
-            continue
-        state[name.replace("fc_param.", "fc.", 1)] = tensor
-    for name in [name for name in state if name.endswith("running_mean")]:
-        counter = name.replace("running_mean", "num_batches_tracked")
-        state.setdefault(counter, torch.tensor(0))
-    return state

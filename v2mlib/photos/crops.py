@@ -147,8 +147,7 @@ def _taps(length, size):
     place = ((np.arange(size) + 0.5) * (length / size) - 0.5).astype(np.float32)
     low = np.floor(place)
     share = place - low
-    share[(low < 0) | (low >= length - 1)] = 0
-    low = low.clip(0, length - 1).astype(np.intp)
+    neighbours = (np.clip(low + step, 0, length - 1).astype(np.intp) for step in (0, 1))
     unit = np.float32(1 << _BITS)
     weights = (np.rint((1 - share) * unit), np.rint(share * unit))
-    return low, np.minimum(low + 1, length - 1), *(w.astype(np.int32) for w in weights)
+    return *neighbours, *(weight.astype(np.int32) for weight in weights)

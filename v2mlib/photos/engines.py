@@ -26,9 +26,7 @@ _TAKES = {
 }
 
 
-def load_engine(
-    name, *, weights=None, face_model=None, folder=None, runtime=None, device=None
-):
+def load_engine(name, *, weights=None, face_model=None, folder=None, runtime=None, device=None):
     """Load a landmark engine.
 
     Parameters

@@ -86,6 +86,29 @@ def read_statistics(path):
     InputError
         If the file is absent, damaged or too short.
     """
+    mean, std = read_whitening(path)
+    shape, expression = slice(N_POSE, N_POSE + N_SHAPE), slice(N_POSE + N_SHAPE, None)
+    return Statistics(mean[shape], std[shape], mean[expression], std[expression])
+
+
+def read_whitening(path):
+    """Read means and standard deviations of all 62 parameters, the pose included.
+
+    Parameters
+    ----------
+    path : path
+        As for `read_statistics`.
+
+    Returns
+    -------
+    mean, std : ndarray, (parameter=62,)
+        12 of the scaled pose, 40 of the shape, 10 of the expression.
+
+    Raises
+    ------
+    InputError
+        If the file is absent, damaged or too short.
+    """
     path = Path(path)
     if path.suffix == ".txt":
         other = path.with_name(path.name.replace("mean", "std"))
@@ -102,8 +125,7 @@ def read_statistics(path):
     if mean.size < needed or mean.size != std.size:
         problem = f"holds {mean.size} means and {std.size} standard deviations"
         raise InputError(path, problem, f"expected {needed} each")
-    shape, expression = slice(N_POSE, N_POSE + N_SHAPE), slice(N_POSE + N_SHAPE, needed)
-    return Statistics(mean[shape], std[shape], mean[expression], std[expression])
+    return mean[:needed], std[:needed]
 
 
 def _read_numbers(path):
