@@ -84,6 +84,7 @@ class _Run:
             name: [group["lr"] for group in optimiser.param_groups]
             for name, optimiser in self.optimisers.items()
         }
+        task.autocast = fabric.autocast
         task.prepare(fabric.device)
         self.step, self.seconds, self.history = 0, 0.0, []
         self.best, self.best_step, self.stale = float("inf"), 0, 0

@@ -1,6 +1,7 @@
 """What the training engine is given: a task, and the settings of a run."""
 
 import dataclasses
+from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
@@ -78,11 +79,15 @@ class Task:
         nor their buffers change.
     monitor : str
         The validation figure that decides which state is best; smaller is better.
+    autocast : callable
+        Gives the context of the training's arithmetic, for what is not called through
+        `networks` or is frozen. The engine sets it.
     """
 
     networks: dict
     frozen: tuple = ()
     monitor: str = "loss"
+    autocast = nullcontext
 
     def optimisers(self):
         """Make the optimisers.
