@@ -108,7 +108,7 @@ def read_released(path, kinds):
         and shapes at fault.
     """
     networks = {kind: _new(kind) for kind in kinds}
-    stored = _read_arrays(path)
+    stored = read_arrays(path)
     for kind, network in networks.items():
         shared, found = KINDS[kind], {}
         for name, tensor in stored.items():
@@ -156,7 +156,24 @@ def _new(kind):
     return KINDS[kind].build(**KINDS[kind].options)
 
 
-def _read_arrays(path):
+def read_arrays(path):
+    """Read the arrays of a released checkpoint.
+
+    Parameters
+    ----------
+    path : path
+        A ``.pth``, read as arrays only, or an ``.npz``.
+
+    Returns
+    -------
+    dict of str to tensor
+        By the names they have there.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, damaged, would run code or holds something else.
+    """
     if Path(path).suffix == ".npz":
         arrays = read_npz(path)
         return {n: torch.from_numpy(a) for n, a in arrays.items() if a.dtype.kind in "fiu"}

@@ -16,6 +16,7 @@ _HOMES = {
     "load_engine": "engines",
     "read_landmarks": "landmark_files",
     "read_photo": "reading",
+    "sharpness": "quality",
 }
 
 __all__ = list(_HOMES)

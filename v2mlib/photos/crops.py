@@ -91,7 +91,7 @@ def crop_regions(image, regions, size=IMAGE_SIZE):
     regions = np.asarray(regions, dtype=float)
     crops = np.zeros((len(regions), size, size, 3), np.uint8)
     for crop, region in zip(crops, regions, strict=True):  # faces of one photo: a handful
-        crop[:] = resize_bilinear(_cut(image, region), size)
+        crop[:] = resize_bilinear(_cut(image, region), (size, size))
     return crops
 
 
@@ -118,8 +118,8 @@ def resize_bilinear(image, size):
     ----------
     image : ndarray of uint8, (row, column, colour)
         The picture.
-    size : int, pixels
-        Rows and columns of the result.
+    size : tuple of int, (rows, columns)
+        Of the result.
 
     Returns
     -------
@@ -128,11 +128,11 @@ def resize_bilinear(image, size):
 
     Examples
     --------
-    >>> resize_bilinear(np.array([[[0], [200]]], np.uint8), 4)[0, :, 0].tolist()
+    >>> resize_bilinear(np.array([[[0], [200]]], np.uint8), (1, 4))[0, :, 0].tolist()
     [0, 50, 150, 200]
     """
-    top, bottom, share_top, share_bottom = _taps(image.shape[0], size)
-    left, right, share_left, share_right = _taps(image.shape[1], size)
+    top, bottom, share_top, share_bottom = _taps(image.shape[0], size[0])
+    left, right, share_left, share_right = _taps(image.shape[1], size[1])
     levels = image.astype(np.int32)
     across = levels[:, left] * share_left[:, None] + levels[:, right] * share_right[:, None]
     across >>= 4
