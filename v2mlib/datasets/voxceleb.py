@@ -14,7 +14,6 @@ META_NAMES = ("vox1_meta.csv", "vox1_meta.tsv", "vox1_meta.txt")
 #: Formats that `v2mlib.voices.read_audio` decodes, the original's first.
 RECORDINGS = (".wav", ".flac", ".ogg", ".mp3")
 _ENCODED = (".m4a", ".aac", ".mp4", ".mov", ".mkv", ".webm", ".wma")
-_IDENTITY = re.compile(r"id\d+")
 _COLUMNS = {
     "identity": ("voxceleb1id", "voxceleb2id", "voxcelebid", "identity", "id"),
     "name": ("vggface1id", "vggface2id", "vggfaceid", "name"),
@@ -115,24 +114,50 @@ def find_recordings(folder, *, progress=True):
     InputError
         If there is no such tree.
     """
+    return scan_tree(folder, refusal, "wav/idNNNNN/<video>/<clip>.wav", progress=progress)
+
+
+def scan_tree(folder, refusal, expected, *, identity=r"id\d+", progress=True):
+    """Find files in folders of identities and videos.
+
+    Parameters
+    ----------
+    folder : path
+        Where to look, up to three levels above the folders of the identities.
+    refusal : callable
+        Takes a file's name and the names beside it, and returns why it is rejected, or None.
+    expected : str
+        What the tree should look like, for errors.
+    identity : str
+        Regular expression of the names of identities' folders.
+    progress : bool
+        Whether to show a progress bar on the standard error stream where it takes long.
+
+    Returns
+    -------
+    Found
+        Table of `identity`, `video`, `clip`, `path`, and what was rejected.
+
+    Raises
+    ------
+    InputError
+        If there is no such tree.
+    """
     folder = absolute(folder)
-    trees = _trees(folder)
+    trees = _trees(folder, re.compile(identity))
     if not trees:
-        raise InputError(
-            folder, "holds no recordings of VoxCeleb1", "expected wav/idNNNNN/<video>/<clip>.wav"
-        )
+        raise InputError(folder, "holds no folder of a VoxCeleb identity", f"expected {expected}")
     rows, rejected = [], []
-    people = [(place, identity) for place, names in trees for identity in names]
-    by_tree = {place: [] for place, _ in trees}
-    for place, identity in tqdm(people, "recordings", unit="person", delay=2, disable=not progress):
-        n_rows = len(rows)
-        out = []
-        _scan_identity(os.path.join(place, identity), identity, rows, out)
-        by_tree[place].append((len(rows) > n_rows, out))
-    for scans in by_tree.values():
+    people = [(place, person) for place, names in trees for person in names]
+    scans = {place: [] for place, _ in trees}
+    for place, person in tqdm(people, "recordings", unit="person", delay=2, disable=not progress):
+        used, refused = _scan_identity(os.path.join(place, person), person, refusal)
+        rows += used
+        scans[place].append((used, refused))
+    for scan in scans.values():
         # Beside `wav`, people keep trees of text or pictures of the same form: not our matter.
-        if any(found or _is_sound(out) for found, out in scans) or len(by_tree) == 1:
-            rejected += [row for _, out in scans for row in out]
+        if len(scans) == 1 or any(used or _convertible(refused) for used, refused in scan):
+            rejected += [row for _, refused in scan for row in refused]
     table = pd.DataFrame(rows, columns=["identity", "video", "clip", "path"], dtype=object)
     table = table.sort_values(["identity", "video", "clip", "path"], ignore_index=True)
     twice = table.duplicated(["identity", "video", "clip"])
@@ -178,20 +203,20 @@ def refusal(name, among=()):
     return None if suffix in RECORDINGS else "is not a recording"
 
 
-def _is_sound(rejected):
-    return any(reason.find("ffmpeg") >= 0 for _, _, reason in rejected)
+def _convertible(refused):
+    return any("ffmpeg" in reason for _, _, reason in refused)
 
 
-def _trees(folder):
+def _trees(folder, identity):
     """Folders that hold identities, and the identities in each."""
-    if _IDENTITY.fullmatch(os.path.basename(folder)):
+    if identity.fullmatch(os.path.basename(folder)):
         return [(os.path.dirname(folder), [os.path.basename(folder)])]
     trees, level = [], [folder]
     for _ in range(_FURTHEST + 1):
         below = []
         for place in level:
             folders = list_folder(place).folders
-            names = [name for name in folders if _IDENTITY.fullmatch(name)]
+            names = [name for name in folders if identity.fullmatch(name)]
             if names:
                 trees.append((place, names))
             elif len(folders) <= _MOST_SIBLINGS:
@@ -200,19 +225,25 @@ def _trees(folder):
     return trees
 
 
-def _scan_identity(folder, identity, rows, rejected):
+def _scan_identity(folder, identity, refusal):
+    """Rows of an identity's files, and of its rejected ones."""
     videos, strays = list_folder(folder)
-    for name in strays:
-        why = f"lies beside the folders of the videos; expected {identity}/<video>/{name}"
-        rejected.append(("utterance", os.path.join(folder, name), why))
-    n_before = len(rows) + len(rejected)
+    rows = []
+    rejected = [
+        (
+            "utterance",
+            os.path.join(folder, name),
+            f"lies beside the folders of the videos; expected {identity}/<video>/{name}",
+        )
+        for name in strays
+    ]
     for video in videos:
         place = os.path.join(folder, video)
         deeper, files = list_folder(place)
-        among = frozenset(files) if len(files) > 1 else ()
         for name in deeper:
             why = "is a folder where a clip was expected"
             rejected.append(("utterance", os.path.join(place, name), why))
+        among = frozenset(files)
         for name in files:
             path = os.path.join(place, name)
             reason = refusal(name, among)
@@ -220,5 +251,6 @@ def _scan_identity(folder, identity, rows, rejected):
                 rejected.append(("utterance", path, reason))
             else:
                 rows.append((identity, video, os.path.splitext(name)[0], path))
-    if len(rows) + len(rejected) == n_before and not strays:
+    if not rows and not rejected:
         rejected.append(("identity", folder, "holds no recording"))
+    return rows, rejected

@@ -6,6 +6,7 @@ triangles wound outwards, standardised coefficients and anatomy by name.
 
 from v2mlib.faces.readers.bfm import read_bfm
 from v2mlib.faces.readers.ict import read_ict
+from v2mlib.faces.readers.parameters import read_parameters, standardised
 from v2mlib.faces.readers.surrey import read_surrey
 
-__all__ = ["read_bfm", "read_ict", "read_surrey"]
+__all__ = ["read_bfm", "read_ict", "read_parameters", "read_surrey", "standardised"]

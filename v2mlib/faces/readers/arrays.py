@@ -34,7 +34,7 @@ def read_npy(path):
         raise InputError(path, f"is not a sound .npy file ({error})", _AGAIN) from error
 
 
-def read_mat(path, names):
+def read_mat(path, names, *, optional=()):
     """Read numeric variables of a MATLAB file.
 
     Parameters
@@ -43,6 +43,8 @@ def read_mat(path, names):
         The file, up to version 7.
     names : sequence of str
         The variables.
+    optional : sequence of str
+        Variables that may be absent.
 
     Returns
     -------
@@ -55,7 +57,7 @@ def read_mat(path, names):
         If the file is absent or damaged, or lacks a variable.
     """
     try:
-        stored = scipy.io.loadmat(path, variable_names=list(names))
+        stored = scipy.io.loadmat(path, variable_names=[*names, *optional])
     except FileNotFoundError:
         raise InputError(path, "does not exist", "check the path") from None
     except NotImplementedError:
@@ -68,4 +70,9 @@ def read_mat(path, names):
     lacking += [name for name in names if name not in stored]
     if lacking:
         raise InputError(path, f"lacks {', '.join(dict.fromkeys(lacking))}", _AGAIN)
-    return {name: stored[name] for name in names}
+    numeric = {name for name in optional if _is_numeric(stored.get(name))}
+    return {name: stored[name] for name in (*names, *numeric)}
+
+
+def _is_numeric(value):
+    return isinstance(value, np.ndarray) and value.dtype.kind in "fiu"
