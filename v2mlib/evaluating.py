@@ -1,4 +1,6 @@
-"""Trained weights judged on a world, beside every reference that frames them."""
+"""Predicted faces judged: weights on a world beside every reference, or files against files."""
+
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -17,6 +19,24 @@ METHODS = {
 """Methods in the order of the tables, in words."""
 
 _REFERENCES = ("mean_face", "sex_mean_face", "ridge", "ceiling")
+
+
+class Judged(NamedTuple):
+    """Methods judged on the same identities.
+
+    ``errors`` and ``summary`` are from `v2mlib.metrics.evaluate` and `summarise`, ``skills``
+    from `skill_table` (None for files), ``title`` says on what data, ``world`` is the law's
+    name (None for files), ``words`` are the methods in words, ``baseline`` is what the
+    differences are against.
+    """
+
+    errors: pd.DataFrame
+    summary: pd.DataFrame
+    skills: pd.DataFrame | None
+    title: str
+    world: str | None
+    words: dict
+    baseline: str
 
 
 def predict_methods(world, models, *, split="test", workers=None, progress=True):
@@ -68,6 +88,195 @@ def predict_methods(world, models, *, split="test", workers=None, progress=True)
     )
     found |= {name: predict_world(model, world, **options) for name, model in models.items()}
     return found | {"ceiling": ceiling}
+
+
+def judge_world(folder, models, *, split="test", measures, baseline="mean_face", progress=True):
+    """Judge trained weights on the identities of a world.
+
+    Parameters
+    ----------
+    folder : path
+        The world.
+    models : sequence of str
+        Weights by name or file.
+    split : {"test", "validation"}
+        Whose faces to predict.
+    measures : sequence of str
+        Groups of measures, as in `v2mlib.metrics.evaluate`.
+    baseline : str
+        The method that the others are compared with.
+    progress : bool
+        Whether to show progress bars on stderr.
+
+    Returns
+    -------
+    Judged
+        Beside the mean face, the sex-mean face, ridge regression and the ceiling.
+
+    Raises
+    ------
+    InputError
+        If the world, the weights or the baseline cannot be used.
+    """
+    from v2mlib.datasets import load_world
+    from v2mlib.faces import load_face_model
+    from v2mlib.metrics import evaluate, summarise
+    from v2mlib.metrics.scoring import score_methods
+    from v2mlib.metrics.skill import skill_table
+    from v2mlib.models import Voice2Mesh
+
+    loaded = {name: Voice2Mesh.load(name) for name in models}
+    world = load_world(folder)
+    _require_method(baseline, [*_REFERENCES, *loaded])
+    predictions = predict_methods(world, loaded, split=split, progress=progress)
+    kind = world.config["world"]
+    skills = skill_table(score_methods(world, predictions, split=split), world=kind)
+    people = world.identities[world.identities["split"] == split]
+    references = pd.DataFrame(
+        np.asarray(world.reference_coefficients)[people.index], index=people["identity"]
+    )
+    errors = evaluate(
+        predictions, references, load_face_model(world.face_model),
+        sex=people["sex"].to_numpy(), measures=measures, progress=progress,
+    )  # fmt: skip
+    summary = summarise(
+        errors, baseline=baseline, ceiling="ceiling", by=_groups(errors), world=kind
+    )
+    words = {name: words for name, words in METHODS.items() if name not in loaded}
+    title = f"{kind} world, {split}"
+    return Judged(errors, summary, skills, title, kind, words, baseline)
+
+
+def judge_files(references, predictions, faces, *, measures, baseline="mean_face", progress=True):
+    """Judge predicted faces in files against reference faces in files.
+
+    Parameters
+    ----------
+    references : path
+        Reference faces, in a form of `v2mlib.evaluation_files.read_faces`.
+    predictions : dict of str to path
+        Predicted faces by method. The mean face is added.
+    faces : str or path
+        The face model.
+    measures : sequence of str
+        Groups of measures, as in `v2mlib.metrics.evaluate`.
+    baseline : str
+        The method that the others are compared with.
+    progress : bool
+        Whether to show a progress bar on stderr.
+
+    Returns
+    -------
+    Judged
+        On the identities of the references.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be used, an identity has no reference or no prediction, a reference
+        is there twice, or the baseline is none of the methods.
+    ShapeError
+        If faces are not of the face model's topology.
+    """
+    from v2mlib.evaluation_files import read_faces
+    from v2mlib.faces import load_face_model
+    from v2mlib.metrics import evaluate, summarise
+    from v2mlib.metrics.face_rows import FaceRows, require_unique
+
+    model = load_face_model(faces)
+    if "mean_face" in predictions:
+        raise InputError("method mean_face", "is added by itself", "choose another name")
+    _require_method(baseline, ["mean_face", *predictions])
+    truth = read_faces(references, model)
+    require_unique(truth.identity, f"references in {references}")
+    mean = np.broadcast_to(
+        np.zeros(model.n_shape, np.float32), (len(truth.identity), model.n_shape)
+    )
+    methods = {"mean_face": FaceRows(truth.identity, mean)}
+    methods |= {name: read_faces(path, model) for name, path in predictions.items()}
+    errors = evaluate(methods, truth, model, measures=measures, progress=progress)
+    summary = summarise(errors, baseline=baseline, by=_groups(errors))
+    return Judged(errors, summary, None, str(references), None, METHODS, baseline)
+
+
+def _require_method(name, known):
+    if name not in known:
+        raise InputError(f"baseline {name!r}", "is no method here", f"choose from {known}")
+
+
+def _groups(errors):
+    return ["all", *(sex for sex in ("m", "f") if (errors["sex"] == sex).any())]
+
+
+def chosen_measures(listed, *, no_icp=False):
+    """Groups of measures from a comma-separated list.
+
+    Parameters
+    ----------
+    listed : str or None
+        The list; None for all.
+    no_icp : bool
+        Leave out the registered ones.
+
+    Returns
+    -------
+    tuple of str
+        For `v2mlib.metrics.evaluate`.
+
+    Raises
+    ------
+    InputError
+        If one is unknown or none is left.
+
+    Examples
+    --------
+    >>> chosen_measures("are, rmse", no_icp=True)
+    ('are',)
+    """
+    from v2mlib.metrics.evaluation import MEASURES
+
+    names = MEASURES if listed is None else tuple(name.strip() for name in listed.split(","))
+    kept = tuple(name for name in names if not (no_icp and name == "rmse"))
+    if unknown := [name for name in kept if name not in MEASURES]:
+        raise InputError(
+            f"measure {unknown[0]!r}", "is unknown", f"choose from {', '.join(MEASURES)}"
+        )
+    if not kept:
+        raise InputError("measures", "are none", f"choose from {', '.join(MEASURES)}")
+    return kept
+
+
+def summary_text(judged):
+    """Changes against the baseline for a terminal.
+
+    Parameters
+    ----------
+    judged : Judged
+        From `judge_world` or `judge_files`.
+
+    Returns
+    -------
+    str
+        A line per measure, definition and method.
+    """
+    rows = judged.summary[judged.summary["group"] == "all"]
+    lines = [["measure", "definition", "method", "error [95 %]", "change (%) [95 %]"]]
+    for row in rows.itertuples():
+        error = f"{row.error:.4f} [{row.error_ci_low:.4f},{row.error_ci_high:.4f}]"
+        change = (
+            f"{row.change_percent:+.1f} [{row.change_percent_ci_low:+.1f},"
+            f"{row.change_percent_ci_high:+.1f}]"
+        )
+        name = judged.words.get(row.method, row.method)
+        shown = "" if row.method == judged.baseline else change
+        lines.append([row.measure, row.definition, name, error, shown])
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    body = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in lines]
+    head = (
+        f"{judged.title}; {rows['n_identities'].iloc[0]} identities; errors of faces averaged "
+        f"over utterances; changes against the {judged.words.get(judged.baseline, judged.baseline)}"
+    )
+    return "\n".join([head, body[0], "-" * max(map(len, body)), *body[1:]])
 
 
 def text_table(skills, *, title="", words=METHODS):

@@ -137,6 +137,14 @@ def _bars(axes, figure, trace, place):
 def _line(axes, figure, trace, place):
     y = np.asarray(trace.y, float)
     x = np.arange(len(y)) * trace.dx + trace.x0 if trace.x is None else trace.x
+    if trace.mode == "markers":
+        colour, size = _hex(trace.marker.color), trace.marker.size
+        style = {"fmt": "o", "color": colour, "markersize": size * 0.75, "elinewidth": 1.6}
+        reach = None
+        if trace.error_x.array is not None:
+            reach = [np.asarray(trace.error_x.arrayminus, float), np.asarray(trace.error_x.array)]
+        axes.errorbar(np.asarray(x, float), y, xerr=reach, label=trace.name, **style)
+        return
     axes.plot(x, y, color=trace.line.color, lw=trace.line.width or 1.5, label=trace.name)
     axes.margins(x=0.01)
 

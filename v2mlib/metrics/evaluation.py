@@ -9,15 +9,19 @@ from v2mlib.checks import InputError
 from v2mlib.faces.lines import DIVISOR, RATIO_LINES
 from v2mlib.faces.named import REGIONS
 from v2mlib.metrics.correspondence import line_length_error, vertex_rmse
-from v2mlib.metrics.face_rows import as_rows, blocks_of, positions, require_unique, tidy
+from v2mlib.metrics.face_rows import (
+    FaceRows,
+    as_rows,
+    blocks_of,
+    positions,
+    require_unique,
+    tidy,
+)
 from v2mlib.metrics.landmarks import normalised_mean_error
 from v2mlib.metrics.ratios import absolute_ratio_error
 
 MEASURES = ("are", "nme", "lines", "vertex", "rmse")
 """Groups of measures that `evaluate` knows; the last registers every face and takes longest."""
-
-DIRECTIONS = ("predicted_to_reference", "reference_to_predicted")
-"""Which points of a registered pair are measured against the other's planes."""
 
 _BLOCK = 64  # faces decoded at once: about 30 MB at 38,000 vertices
 
@@ -32,6 +36,7 @@ def evaluate(
     measures=("are", "nme", "lines", "vertex"),
     definitions=None,
     regions=("whole", *REGIONS),
+    directions=("predicted_to_reference",),
     progress=False,
 ):
     """Errors of several methods: a row per identity, method, measure and definition.
@@ -50,7 +55,7 @@ def evaluate(
     model : MorphableModel
         The face model; all faces are in its topology.
     identities : array_like of str, (identity,), optional
-        Who the rows of the references are; by default their index, or numbers from 0.
+        Who the rows of an array of references are; numbers from 0 by default.
     sex : array_like of {"m", "f"}, (identity,), or Series by identity, optional
         For the columns by sex; unknown by default.
     measures : sequence of {"are", "nme", "lines", "vertex", "rmse"}
@@ -62,6 +67,8 @@ def evaluate(
         face model has all of its lines.
     regions : sequence of str
         What ``rmse`` registers, each on its own.
+    directions : sequence of {"predicted_to_reference", "reference_to_predicted", "both"}
+        Whose vertices look for the other's planes in ``rmse``; each takes its own time.
     progress : bool
         Whether to show a progress bar on stderr while registering.
 
@@ -97,9 +104,9 @@ def evaluate(
     measures = _known(measures)
     if not predictions:
         raise InputError("predictions", "are empty", 'give {"method": faces, ...}')
+    if identities is not None and isinstance(references, (pd.DataFrame, FaceRows)):
+        raise InputError("identities", "are given twice", "the references name them already")
     reference = as_rows(references, model, "references", identities)
-    if identities is not None and isinstance(references, pd.DataFrame):
-        reference = reference._replace(identity=np.asarray(references.index))
     require_unique(reference.identity, "references")
     people = pd.DataFrame({"identity": reference.identity})
     people["sex"] = _sexes(reference.sex if sex is None else sex, people["identity"])
@@ -115,7 +122,7 @@ def evaluate(
         for table, block in zip(errors, blocks, strict=True):
             table.append(_by_block(block, reference.faces, model, rules))
     if "rmse" in measures:
-        registered = _registered(blocks, reference.faces, model, regions, progress)
+        registered = _registered(blocks, reference.faces, model, regions, directions, progress)
         for table, found in zip(errors, registered, strict=True):
             table.append(found)
     return tidy(blocks, [pd.concat(tables, axis=1) for tables in errors], people)
@@ -205,11 +212,11 @@ def _levels(table):
     return table
 
 
-def _registered(blocks, reference, model, regions, progress):
+def _registered(blocks, reference, model, regions, directions, progress):
     """Point-to-plane errors; all predictions of an identity meet its reference together."""
     from v2mlib.metrics.registration import point_to_plane_rmse
 
-    columns = [(f"rmse_{region}_mm", way) for region in regions for way in DIRECTIONS]
+    columns = [(f"rmse_{region}_mm", way) for region in regions for way in directions]
     tables = [np.full((len(block.faces), len(columns)), np.nan) for block in blocks]
     for person in tqdm(range(len(reference)), desc="register", disable=not progress):
         rows = [np.flatnonzero(block.position == person) for block in blocks]
@@ -221,7 +228,7 @@ def _registered(blocks, reference, model, regions, progress):
             [
                 np.asarray(point_to_plane_rmse(predicted, truth, model, region, direction=way))
                 for region in regions
-                for way in DIRECTIONS
+                for way in directions
             ],
             axis=1,
         )

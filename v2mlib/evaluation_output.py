@@ -1,0 +1,153 @@
+"""What an evaluation leaves on disk: tables as CSV and LaTeX, figures as PNG and SVG."""
+
+import pandas as pd
+
+from v2mlib.files import atomic
+from v2mlib.metrics.published_tables import compare_with_published
+
+_CAPTIONS = {
+    1: "Absolute ratio error of measured lines",
+    2: "Normalised mean error of 68 landmarks",
+    3: "Point-to-plane RMSE after registration, whole face",
+    4: "Point-to-plane RMSE after registration, by region",
+}
+
+
+def write_evaluation(out, errors, summary, *, data, words=None, baseline=None):
+    """Write the tables and figures of an evaluation, each file whole or not at all.
+
+    Parameters
+    ----------
+    out : pathlib.Path
+        An existing folder.
+    errors : DataFrame
+        From `v2mlib.metrics.evaluate`.
+    summary : DataFrame
+        From `v2mlib.metrics.summarise`, of the headline errors.
+    data : str
+        What was evaluated on, in words: it labels every figure of ours.
+    words : dict of str to str, optional
+        Methods in words.
+    baseline : str, optional
+        What the differences in the summary are against.
+
+    Returns
+    -------
+    list of str
+        Names of the files, relative to `out`.
+    """
+    comparison = compare_with_published(summary, data=data, table=(1, 2, 3, 4))
+    files = []
+
+    def put(name, write):
+        with atomic(out / name) as partial:
+            write(partial)
+        files.append(name)
+
+    put("errors.parquet", errors.to_parquet)
+    put("summary.csv", lambda path: summary.to_csv(path, index=False))
+    put("published.csv", lambda path: comparison.to_csv(path, index=False))
+    put("tables.tex", lambda path: path.write_text(latex(comparison, words=words), "utf-8"))
+    for name, figure in _figures(summary, words or {}, baseline).items():
+        from v2mlib.plot_pictures import draw
+
+        for kind in ("png", "svg"):
+            # Without its date the same figure is the same file.
+            options = {"metadata": {"Date": None}} if kind == "svg" else {}
+            sheet = draw(figure, scale=2)
+            put(f"{name}.{kind}", lambda p, s=sheet, k=kind, o=options: s.savefig(p, format=k, **o))
+    return files
+
+
+def _figures(summary, words, baseline):
+    from v2mlib.plot_tables import forest
+
+    figures = {}
+    shown = summary[(summary["group"] == "all") & (summary["method"] != baseline)]
+    shown = shown[shown["definition"].isin(HEADLINE)]
+    if baseline is not None and len(shown):
+        name = words.get(baseline, baseline)
+        figures["change"] = forest(
+            shown, value="change_percent", axis=f"change of the error against the {name} (%)",
+            words=words, title="Left is better; 95 % intervals over identities",
+        )  # fmt: skip
+    for value, others in (
+        ("skill", ("mean_face", "ceiling")),
+        ("within_sex_skill", ("mean_face", "sex_mean_face", "ceiling")),
+    ):
+        if value not in summary:
+            continue
+        rows = shown[~shown["method"].isin(others) & shown[f"{value}_ci_low"].notna()]
+        if len(rows):
+            figures[value] = forest(
+                rows, value=value, axis=f"{value.replace('_', ' ')} (0 baseline, 1 ceiling)",
+                words=words, lines={"ceiling": 1.0}, title="95 % intervals over identities",
+            )  # fmt: skip
+    return figures
+
+
+HEADLINE = ("corrected", "mean", "aligned", "predicted_to_reference")
+"""The definitions that figures show: one for each measure."""
+
+
+def latex(comparison, *, words=None, digits=4):
+    r"""Tables for a paper: ours and the published ones, apart and each with its labels.
+
+    Parameters
+    ----------
+    comparison : DataFrame
+        From `v2mlib.metrics.compare_with_published`.
+    words : dict of str to str, optional
+        Methods in words.
+    digits : int
+        After the decimal point.
+
+    Returns
+    -------
+    str
+        For ``\input``; needs the packages booktabs and array. No figure without data and
+        definition.
+    """
+    parts = ["% needs \\usepackage{booktabs}", f"% {len(comparison)} figures"]
+    for (table, source), rows in comparison.groupby(["table", "source"], sort=False):
+        for data, block in rows.groupby("data", sort=False):
+            parts.append(_latex_table(int(table), source, data, block, words or {}, digits))
+    return "\n\n".join(parts) + "\n"
+
+
+def _latex_table(table, source, data, block, words, digits):
+    # A method per row: intervals make columns too wide for a page.
+    cells = block.assign(
+        value=[_cell(row, digits) for row in block.itertuples()],
+        change=["" if pd.isna(c) else f"{c:+.1f}" for c in block["change_percent"]],
+        measure=block["measure"].str.replace("_", " "),
+        method=[words.get(m, str(m).replace("_", " ")) for m in block["method"]],
+    )
+    cells = cells[["measure", "definition", "method", "value", "change"]]
+    cells = cells.rename(columns={"change": "change (%)"}).map(_escape)
+    body = cells.rename(columns=_escape).style.hide(axis="index").to_latex(
+        hrules=True, column_format="lllrr"
+    )  # fmt: skip
+    whose = "published figures" if source == "published" else "this evaluation"
+    caption = f"{_CAPTIONS.get(table, f'Table {table}')}: {whose}. Data: {data}."
+    if block["ci_low"].notna().any():
+        caption += " In brackets 95 % intervals over identities."
+    if notes := [note for note in dict.fromkeys(block["note"].dropna()) if note]:
+        caption += f" Notes: {'; '.join(notes)}."
+    return (
+        "\\begin{table}\n\\centering\n"
+        f"\\caption{{{_escape(caption)}}}\n{body.strip()}\n\\end{{table}}"
+    )
+
+
+def _cell(row, digits):
+    text = f"{row.value:.{digits}f}"
+    if pd.notna(row.ci_low):
+        text += f" [{row.ci_low:.{digits}f}, {row.ci_high:.{digits}f}]"
+    return text
+
+
+def _escape(text):
+    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    special |= {character: "\\" + character for character in "&%$#_{}"}
+    return "".join(special.get(character, character) for character in str(text))

@@ -1,0 +1,104 @@
+"""Charts of error tables: which measure improves, by how much, and how surely."""
+
+import numpy as np
+import plotly.graph_objects as go
+
+from v2mlib.checks import InputError
+from v2mlib.plots import PALETTE, ROLES, colour_of, template
+
+_INK = "#1b2230"
+_NEUTRAL = PALETTE[-1]
+
+WORDS = {
+    "are_ear": "ear ratio",
+    "are_forehead": "forehead ratio",
+    "are_midline": "midline ratio",
+    "are_cheek": "cheek ratio",
+    "are_mean": "mean of the four ratios",
+    "nme": "68 landmarks (NME)",
+    "vertex_rmse_mm": "vertices (RMSE)",
+    "rmse_whole_mm": "whole face (to planes)",
+}
+"""Measures in words; the others keep their names, without the unit."""
+
+
+def forest(table, *, value, axis, label="measure", series="method", zero=0.0, words=None,
+           title=None, lines=None):  # fmt: skip
+    """Estimates with intervals, one row each: points left or right of a line.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Columns `label`, `series`, `value`, ``<value>_ci_low`` and ``<value>_ci_high``, as
+        `v2mlib.metrics.summarise` has them.
+    value : str
+        Which figure (``change_percent``, ``within_sex_skill`` ...).
+    axis : str
+        Its name and unit.
+    label : str
+        Column that names the rows.
+    series : str
+        Column that names the points of a row, each in its colour.
+    zero : float
+        Where there is no difference.
+    words : dict of str to str, optional
+        Labels and series in words.
+    title : str, optional
+        Heading.
+    lines : dict of str to float, optional
+        Further vertical lines: a ceiling, say.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+        First row on top; rows without a finite value are left out.
+
+    Raises
+    ------
+    InputError
+        If a column is missing or nothing is left to draw.
+    """
+    wanted = [label, series, value, f"{value}_ci_low", f"{value}_ci_high"]
+    if missing := [name for name in wanted if name not in table]:
+        raise InputError("table", f"lacks {', '.join(missing)}", "give what summarise returned")
+    shown = table[np.isfinite(table[value].to_numpy(dtype=float))]
+    if shown.empty:
+        raise InputError("table", f"has no finite {value}", "choose other rows or another figure")
+    words = {**WORDS, **(words or {})}
+    rows = list(dict.fromkeys(shown[label]))
+    names = list(dict.fromkeys(shown[series]))
+    figure = go.Figure()
+    for index, name in enumerate(names):
+        part = shown[shown[series] == name]
+        shift = 0.62 * ((index + 0.5) / len(names) - 0.5)
+        place = np.array([rows.index(row) for row in part[label]]) + shift
+        reach = [part[f"{value}_ci_high"] - part[value], part[value] - part[f"{value}_ci_low"]]
+        colour = colour_of(name, index) if str(name) in ROLES else PALETTE[index % len(PALETTE)]
+        figure.add_scatter(
+            x=part[value].to_numpy(), y=place, mode="markers", name=_words(name, words),
+            marker={"color": colour, "size": 8},
+            error_x={
+                "type": "data", "symmetric": False, "thickness": 1.6, "width": 0,
+                "color": colour, "array": reach[0].fillna(0).to_numpy(),
+                "arrayminus": reach[1].fillna(0).to_numpy(),
+            },
+        )  # fmt: skip
+    for name, at in {"": zero, **(lines or {})}.items():
+        figure.add_vline(x=at, line={"color": _INK, "width": 1.4, "dash": "dot"})
+        if name:
+            figure.add_annotation(x=at, y=1, yref="paper", text=name, showarrow=False,
+                                  yanchor="bottom", font={"size": 11})  # fmt: skip
+    figure.update_yaxes(
+        tickvals=list(range(len(rows))), ticktext=[_words(row, words) for row in rows],
+        autorange="reversed", showgrid=False, title=None,
+    )  # fmt: skip
+    figure.update_xaxes(title={"text": axis})
+    height = 130 + len(rows) * max(26, 15 * len(names))
+    figure.update_layout(template=template(), height=height, showlegend=len(names) > 1)
+    if title:
+        figure.update_layout(title={"text": title})
+    return figure
+
+
+def _words(name, words):
+    return words.get(name, str(name).removesuffix("_mm").replace("_", " "))
