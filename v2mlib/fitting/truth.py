@@ -12,53 +12,29 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from v2mlib.checks import InputError
+from v2mlib.checks import InputError, check_shape
+from v2mlib.fitting.landmarks import FitConfig, fit_landmarks
+from v2mlib.fitting.truth_information import Views
+from v2mlib.fitting.truth_lines import line_uncertainties
+from v2mlib.fitting.truth_rules import (
+    TruthConfig,
+    describe,
+    reject_at_sight,
+    reject_poor_fits,
+    reject_strangers,
+    reject_unfit,
+    require_some,
+)
+from v2mlib.fitting.truth_shapes import (
+    blocks,
+    estimate_noise,
+    fit_shared,
+    judge_people,
+    refine_singly,
+    singles_from,
+)
 
-
-@dataclasses.dataclass(frozen=True)
-class TruthConfig:
-    """When a photograph counts.
-
-    Attributes
-    ----------
-    max_yaw_deg : float, degrees
-        Faces turned further to the side are rejected: half of their landmarks are guesses.
-    min_landmarks : int
-        Landmarks that must have been found, of 68.
-    min_face_px : float, pixels
-        Side of the square as large as the box around the landmarks, at least.
-    min_sharpness : float
-        Least value of the table's column `sharpness`, where it has one; see
-        `v2mlib.photos.sharpness`.
-    residual_sds : float, standard deviations
-        Residuals further above the population's are rejected; a robust z-score (median and
-        median absolute deviation) of their logarithm.
-    mislabelled_share : float, 0 to 1
-        How many photographs are expected to show somebody else. One is rejected as another
-        person when, starting from this share, that is the likelier explanation.
-    """
-
-    max_yaw_deg: float = 55.0
-    min_landmarks: int = 40
-    min_face_px: float = 40.0
-    min_sharpness: float = 0.0
-    residual_sds: float = 5.0
-    mislabelled_share: float = 0.01
-
-    def __post_init__(self):
-        """Refuse rules that no photograph, or every photograph, would pass."""
-        ranges = {
-            "max_yaw_deg": (0, 90),
-            "min_landmarks": (10, 68),
-            "min_face_px": (0, 10_000),
-            "min_sharpness": (0, np.inf),
-            "residual_sds": (1, np.inf),
-            "mislabelled_share": (0, 0.5),
-        }
-        for name, (low, high) in ranges.items():
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise InputError(f"{name}={value}", "is not possible", f"choose {low} to {high}")
+_FIRST_NOISE = 0.01  # of the residuals that photographs are judged by
 
 
 class ReferenceFaces(NamedTuple):
@@ -75,20 +51,22 @@ class ReferenceFaces(NamedTuple):
     photos : pandas.DataFrame
         The table given, its columns first, with `used` (bool), `reason` (empty where used),
         `rule` (one word per kind of reason: "landmarks", "size", "blur", "yaw", "residual",
-        "person", "unfit"), `residual_px` and `residual_relative` (root mean square, of the box),
-        `yaw_deg`, `face_px`, `n_landmarks`, `log_odds_same_person`.
+        "person", "majority", "unfit"; empty where used), `residual_px` and `residual_relative`
+        (root mean square distance, also relative to the face's size), `yaw_deg`, `face_px`,
+        `n_landmarks`, `log_odds_same_person` (natural logarithm; NaN for somebody's only one).
     lines : pandas.DataFrame
         One row per usable identity, line and measure: `identity`, `line`, `measure` ("length_mm"
         or "ratio"), `value`, `sd`, `population_sd`, `determined` (1 - sd² / population_sd²).
     shape_coefficients : ndarray, (identity, shape), standard deviations
-        Aligned with `identities`; NaN for those not usable.
+        Posterior means, aligned with `identities`; NaN for those not usable.
     shape_covariance : ndarray of float32, (identity, shape, shape)
         Of the posterior; NaN for those not usable.
-    fits : v2mlib.fitting.landmarks.LandmarkFit
-        The last fit, one row per photograph that was used, in the order of `photos`.
+    views : Views
+        Expression, rotation, scale, translation and inverse distance of the photographs used,
+        in the order of `photos`; see `project_views`.
     noise_relative : float
         Standard deviation of a landmark's coordinate that the uncertainties assume, relative to
-        the face's size in the picture.
+        the face's size; estimated from residuals and from how photographs of one person differ.
     """
 
     identities: pd.DataFrame
@@ -96,12 +74,17 @@ class ReferenceFaces(NamedTuple):
     lines: pd.DataFrame
     shape_coefficients: np.ndarray
     shape_covariance: np.ndarray
-    fits: object
+    views: Views
     noise_relative: float
 
 
 def reference_faces(photos, landmarks, model, *, config=None, fit_config=None):
     """Fit one face per person to all of the person's photographs that count.
+
+    Each photograph is fitted on its own; those that break a rule of `config` are rejected with
+    a reason; the others are fitted again with one shape per person and a posterior covariance.
+    The camera's distance is a nuisance of each photograph, because perspective fitted as shape
+    would put the same error into all of a person's photographs.
 
     Parameters
     ----------
@@ -116,7 +99,7 @@ def reference_faces(photos, landmarks, model, *, config=None, fit_config=None):
     config : TruthConfig, optional
         When a photograph counts.
     fit_config : v2mlib.fitting.landmarks.FitConfig, optional
-        How faces are fitted.
+        How each photograph is fitted at first.
 
     Returns
     -------
@@ -130,5 +113,105 @@ def reference_faces(photos, landmarks, model, *, config=None, fit_config=None):
         If the table lacks `identity`, or no photograph at all is usable.
     ShapeError
         If the landmarks are not one row of 68 per photograph.
+
+    Notes
+    -----
+    The standard deviations say how well the photographs settle a line *if the face model is
+    right*. Of lines that no landmark touches (the ears), they rest on what the model's
+    population knows of the rest of the face.
     """
-    raise NotImplementedError
+    config = config or TruthConfig()
+    landmarks = _checked(photos, landmarks)
+    codes, people = pd.factorize(photos["identity"])
+    table = describe(photos, landmarks, model)
+    reject_at_sight(table, config)
+    singles, rows = _fit_singly(table, landmarks, model, fit_config)
+    reject_poor_fits(table, config)
+    singles, kept = _still_kept(table, singles, rows)
+    noise = estimate_noise(singles, codes[kept])
+    stranger, log_odds = judge_people(singles, codes[kept], noise, config.mislabelled_share)
+    table.loc[kept, "log_odds_same_person"] = log_odds
+    reject_strangers(table, codes, kept[stranger])
+    singles, kept = _still_kept(table, singles, kept)
+    faces = fit_shared(singles, codes[kept], len(people), noise)
+    table["used"] = table["rule"] == ""
+    table.loc[kept, "residual_px"] = faces.residual
+    table.loc[kept, "residual_relative"] = faces.residual / table["face_px"].to_numpy()[kept]
+    identities = _identities(table, codes, people, faces, model)
+    usable = identities["usable"].to_numpy()
+    lines = line_uncertainties(
+        identities.loc[usable, "identity"], faces.coefficients[usable], faces.covariance[usable],
+        model,
+    )  # fmt: skip
+    return ReferenceFaces(
+        identities, table, lines, faces.coefficients, faces.covariance.astype(np.float32),
+        faces.views, noise,
+    )  # fmt: skip
+
+
+def _checked(photos, landmarks):
+    if "identity" not in photos:
+        known = ", ".join(map(str, photos.columns))
+        raise InputError("photos", "lacks identity", f"it has {known}")
+    landmarks = np.asarray(landmarks, dtype=float)
+    axes = landmarks.shape[-1] if landmarks.ndim == 3 and landmarks.shape[-1] in (2, 3) else 2
+    check_shape(landmarks, {"photo": len(photos), "landmark": 68, "axis": axes}, "landmarks")
+    return np.where(np.isfinite(landmarks).all(-1, keepdims=True), landmarks, np.nan)
+
+
+def _fit_singly(table, landmarks, model, fit_config):
+    """Fit every photograph that may count on its own; fill in its pose and residual."""
+    require_some(table)
+    rows = np.flatnonzero(table["rule"] == "")
+    fit_config = fit_config or FitConfig()
+    fit_config = dataclasses.replace(fit_config, refuse_degenerate=False, uncertainty=False)
+    fit = fit_landmarks(landmarks[rows], model, config=fit_config)
+    singles = singles_from(landmarks[rows], fit, model)
+    fitted = np.isfinite(singles.coefficients).all(1)
+    reject_unfit(table, rows[~fitted])
+    singles, rows = _still_kept(table, singles, rows)
+    residual = np.concatenate(
+        [
+            refine_singly(singles.take(part), _FIRST_NOISE)[2]
+            for part in blocks(np.arange(len(rows)))
+        ]
+    )
+    forward = singles.views.rotation[:, :, 2]  # where the face looks, in the camera's axes
+    table.loc[rows, "yaw_deg"] = np.degrees(np.arctan2(forward[:, 0], forward[:, 2]))
+    table.loc[rows, "residual_px"] = residual
+    table["residual_relative"] = table["residual_px"] / table["face_px"]
+    return singles, rows
+
+
+def _still_kept(table, singles, rows):
+    """Leave out photographs that have been rejected since; `rows` are those of `singles`."""
+    require_some(table)
+    kept = (table["rule"] == "").to_numpy()[rows]
+    return singles.take(np.flatnonzero(kept)), rows[kept]
+
+
+def _identities(table, codes, people, faces, model):
+    used = table["used"].to_numpy()
+    n_photos, n_used = np.bincount(codes, minlength=len(people)), np.bincount(codes, used)
+    rules = table[~used].groupby(codes[~used])["rule"].agg(_count_words)
+    rules = rules.reindex(range(len(people)), fill_value="")
+    reason = np.where(n_used > 0, "", "all photographs rejected: " + rules)
+    variance = np.diagonal(faces.covariance, axis1=1, axis2=2)
+    gram = _shape_gram(model)
+    settled = 1 - np.einsum("ist,ts->i", faces.covariance, gram) / np.trace(gram)
+    return pd.DataFrame(
+        {
+            "identity": people, "n_photos": n_photos, "n_used": n_used, "usable": n_used > 0,
+            "reason": reason, "shape_sd": np.sqrt(variance.mean(1)), "determined": settled,
+        }
+    )  # fmt: skip
+
+
+def _count_words(rules):
+    return ", ".join(f"{count} by {rule}" for rule, count in rules.value_counts().items())
+
+
+def _shape_gram(model):
+    """Squared displacement of all vertices by pairs of coefficients, (shape, shape), mm²."""
+    basis = (model.shape_basis * model.shape_std).reshape(-1, model.n_shape)
+    return (basis.T @ basis).double().cpu().numpy()

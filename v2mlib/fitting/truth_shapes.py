@@ -1,0 +1,310 @@
+"""Shapes shared by photographs: Gauss-Newton steps with the nuisances integrated out."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from v2mlib.fitting.truth_information import (
+    Views,
+    landmark_bases,
+    linearise,
+    move,
+    place,
+    residuals,
+    start_views,
+)
+from v2mlib.fitting.truth_people import disagreement, find_strangers, posterior
+
+_STEPS = 4  # more move no line by a hundredth of a millimetre
+_BLOCK = 512  # photographs at a time: their Jacobians take some 60 MB
+_PEOPLE_FOR_NOISE = 150
+#: Landmarks are never better known than this, relative to the face's size.
+LEAST_NOISE = 0.002
+
+
+class Singles(NamedTuple):
+    """Photographs, each fitted on its own.
+
+    Attributes
+    ----------
+    points : ndarray, (photo, landmark, 2 or 3), pixels
+        y up; NaN where there is none.
+    views : Views
+        Poses and expressions; NaN for photographs that were not fitted.
+    coefficients : ndarray, (photo, shape)
+        Likewise.
+    contour : ndarray of int or None, (photo, 17)
+        Vertices that the jaw landmarks stand for, where they slide.
+    model : MorphableModel
+        The face model.
+    """
+
+    points: np.ndarray
+    views: Views
+    coefficients: np.ndarray
+    contour: np.ndarray | None
+    model: object
+
+    @property
+    def face_px(self):
+        """Square root of the area of the box around the landmarks, (photo,), pixels."""
+        sides = np.nanmax(self.points, axis=1) - np.nanmin(self.points, axis=1)
+        return np.sqrt(sides[:, :2].prod(-1))
+
+    @property
+    def bases(self):
+        """The face model at the photographs' landmarks."""
+        return landmark_bases(self.model, self.contour)
+
+    def take(self, rows):
+        """Some of the photographs."""
+        contour = None if self.contour is None else self.contour[rows]
+        views = Views(*(part[rows] for part in self.views))
+        return Singles(self.points[rows], views, self.coefficients[rows], contour, self.model)
+
+
+class Shapes(NamedTuple):
+    """Faces of people and views of their photographs.
+
+    Attributes
+    ----------
+    coefficients : ndarray, (person, shape)
+        Posterior means, standardised; NaN for people without photographs.
+    covariance : ndarray, (person, shape, shape)
+        Of the posterior.
+    views : Views
+        Of each photograph.
+    residual : ndarray, (photo,), pixels
+        Root mean square distance of the landmarks.
+    """
+
+    coefficients: np.ndarray
+    covariance: np.ndarray
+    views: Views
+    residual: np.ndarray
+
+
+def singles_from(landmarks, fit, model):
+    """Complete a landmark fit by the camera's distance, scale and translation.
+
+    Parameters
+    ----------
+    landmarks : ndarray, (photo, landmark=68, 2 or 3), pixels
+        As they were fitted: y down where they are two-dimensional.
+    fit : v2mlib.fitting.landmarks.LandmarkFit
+        One row per photograph.
+    model : MorphableModel
+        The face model.
+
+    Returns
+    -------
+    Singles
+        Ready to be refined.
+    """
+    points = landmarks * [1.0, -1.0] if landmarks.shape[-1] == 2 else landmarks
+    shape, expression, rotation = (
+        np.asarray(part, dtype=float)
+        for part in (fit.shape_coefficients, fit.expression_coefficients, fit.rotation)
+    )
+    contour = None if fit.contour_vertices is None else np.asarray(fit.contour_vertices)
+    views = start_views(points, rotation, expression, shape, landmark_bases(model, contour))
+    return Singles(points, views, shape, contour, model)
+
+
+def refine(singles, coefficients, codes, noise, *, n_steps=_STEPS):
+    """Improve shapes that photographs share, by Gauss-Newton steps.
+
+    Parameters
+    ----------
+    singles : Singles
+        Where to start, but for the shapes.
+    coefficients : ndarray, (person, shape)
+        Where to start.
+    codes : ndarray of int, (photo,)
+        Whose photograph it is: row of `coefficients`.
+    noise : float
+        Standard deviation of a landmark's coordinate, relative to the face's size.
+    n_steps : int
+        How many.
+
+    Returns
+    -------
+    tuple
+        Coefficients (person, shape), views, and the `Information` of the last step.
+    """
+    points, views, bases = singles.points, singles.views, singles.bases
+    noise, information = noise * singles.face_px, None
+    for _ in range(n_steps):
+        information = linearise(points, views, coefficients[codes], bases, noise)
+        total, score = posterior(information.precision, information.score, codes, len(coefficients))
+        coefficients = np.linalg.solve(total, score[..., None])[..., 0]
+        views = move(views, information, coefficients[codes])
+        views = place(points, views, coefficients[codes], bases)
+    return coefficients, views, information
+
+
+def refine_singly(singles, noise, *, n_steps=_STEPS):
+    """Improve each photograph's own shape.
+
+    Parameters
+    ----------
+    singles : Singles
+        Where to start.
+    noise : float
+        Standard deviation of a landmark's coordinate, relative to the face's size.
+    n_steps : int
+        How many.
+
+    Returns
+    -------
+    tuple
+        The improved `Singles`, the `Information` of the last step, and the root mean square
+        distance of the landmarks (photo,), pixels.
+    """
+    own = np.arange(len(singles.points))
+    coefficients, views, information = refine(
+        singles, singles.coefficients, own, noise, n_steps=n_steps
+    )
+    better = singles._replace(coefficients=coefficients, views=views)
+    return better, information, _distance(better, coefficients)
+
+
+def fit_shared(singles, codes, n_people, noise):
+    """Fit one shape per person.
+
+    Parameters
+    ----------
+    singles : Singles
+        Photographs to use.
+    codes : ndarray of int, (photo,)
+        Whose photograph it is.
+    n_people : int
+        How many people there are; those without photographs stay NaN.
+    noise : float
+        Standard deviation of a landmark's coordinate, relative to the face's size.
+
+    Returns
+    -------
+    Shapes
+        Of all people and photographs.
+    """
+    n_shape = singles.coefficients.shape[1]
+    shapes = np.full((n_people, n_shape), np.nan)
+    covariance = np.full((n_people, n_shape, n_shape), np.nan)
+    residual = np.full(len(codes), np.nan)
+    found = Views(*(np.full(part.shape, np.nan) for part in singles.views))
+    for rows in blocks(codes):
+        some = singles.take(rows)
+        people, local = np.unique(codes[rows], return_inverse=True)
+        start = np.zeros((len(people), n_shape))
+        np.add.at(start, local, some.coefficients)
+        start /= np.bincount(local)[:, None]
+        shape, views, information = refine(some, start, local, noise)
+        total, _ = posterior(information.precision, information.score, local, len(people))
+        shapes[people], covariance[people] = shape, np.linalg.inv(total)
+        residual[rows] = _distance(some._replace(views=views), shape[local])
+        for whole, part in zip(found, views, strict=True):
+            whole[rows] = part
+    return Shapes(shapes, covariance, found, residual)
+
+
+def estimate_noise(singles, codes, *, seed=0):
+    """Noise of the landmarks relative to the face's size, from a sample of people.
+
+    First from the residuals of each photograph's own fit, corrected for the parameters it
+    spends; then raised (or lowered) by how much photographs of one person really disagree:
+    neighbouring landmarks err together, so residuals alone promise too much.
+
+    Parameters
+    ----------
+    singles : Singles
+        Photographs.
+    codes : ndarray of int, (photo,)
+        Whose photograph it is.
+    seed : int
+        Of the sample.
+
+    Returns
+    -------
+    float
+        Standard deviation of a coordinate over the face's size.
+    """
+    chosen = np.random.default_rng(seed).permutation(np.unique(codes))[:_PEOPLE_FOR_NOISE]
+    rows = np.flatnonzero(np.isin(codes, chosen))[: 4 * _BLOCK]
+    codes, sample = np.unique(codes[rows], return_inverse=True)[1], singles.take(rows)
+    n_known = (~np.isnan(sample.points)).sum((1, 2))
+    noise, size = 0.01, sample.face_px
+    for _ in range(4):
+        sample, information, _ = refine_singly(sample, noise, n_steps=2)
+        spent = np.minimum(information.n_effective, 0.8 * n_known)
+        variance = np.median(information.squares / (n_known - spent) / size**2)
+        noise = max(float(np.sqrt(variance)), LEAST_NOISE)
+    for _ in range(3):
+        _, information, _ = refine_singly(sample, noise, n_steps=1)
+        factor = disagreement(information.precision, information.score, codes, codes.max() + 1)
+        if np.isfinite(factor):
+            noise = max(noise * float(np.sqrt(np.clip(factor, 0.25, 100.0))), LEAST_NOISE)
+    return noise
+
+
+def judge_people(singles, codes, noise, mislabelled_share):
+    """Find photographs that show somebody else.
+
+    Parameters
+    ----------
+    singles : Singles
+        Photographs.
+    codes : ndarray of int, (photo,)
+        Whose photograph it is said to be.
+    noise : float
+        Standard deviation of a landmark's coordinate, relative to the face's size.
+    mislabelled_share : float
+        Prior probability of somebody else.
+
+    Returns
+    -------
+    tuple of ndarray
+        Whether each photograph is a stranger's, and the log odds that it is not (photo,).
+    """
+    stranger, log_odds = np.zeros(len(codes), bool), np.full(len(codes), np.nan)
+    for rows in blocks(codes):
+        people, local = np.unique(codes[rows], return_inverse=True)
+        _, information, _ = refine_singly(singles.take(rows), noise)
+        stranger[rows], log_odds[rows] = find_strangers(
+            information.precision, information.score, local, len(people), mislabelled_share
+        )
+    return stranger, log_odds
+
+
+def blocks(codes):
+    """Row numbers in blocks that hold whole people.
+
+    Parameters
+    ----------
+    codes : ndarray of int, (photo,)
+        Whose photograph it is.
+
+    Yields
+    ------
+    ndarray of int
+        Rows of one block: some 500, or all of one person.
+
+    Examples
+    --------
+    >>> [rows.tolist() for rows in blocks(np.array([1, 0, 1]))]
+    [[1, 0, 2]]
+    """
+    order = np.argsort(codes, kind="stable")
+    ends = np.flatnonzero(np.diff(codes[order], append=-1)) + 1  # after each person's last
+    start = 0
+    while start < len(order):
+        far = np.searchsorted(ends, start + _BLOCK, side="right")
+        first = np.searchsorted(ends, start, side="right")
+        end = ends[max(far - 1, first)]
+        yield order[start:end]
+        start = end
+
+
+def _distance(singles, coefficients):
+    gaps = residuals(singles.points, singles.views, coefficients, singles.bases)
+    return np.sqrt(np.nanmean((gaps**2).sum(-1), axis=1))
