@@ -4,11 +4,13 @@ import importlib
 
 # Imported when first used: what reads tables or speaks needs no torch.
 _HOMES = {
-    "CropSampler": "crops",
+    "Dataset": "dataset",
     "LogMelStore": "features",
     "Sources": "sources",
     "World": "world",
     "find_sources": "sources",
+    "load_data": "dataset",
+    "load_dataset": "dataset",
     "load_world": "world",
     "log_mel_store": "features",
 }

@@ -1,0 +1,219 @@
+"""Dask workers: on this machine, or on any cluster by the address of its scheduler."""
+
+import contextlib
+import logging
+import os
+import time
+import uuid
+from pathlib import Path
+
+from v2mlib import __version__
+from v2mlib.checks import InputError, V2MError
+
+_IN_FLIGHT = 256  # tasks with the scheduler at a time, however many there are
+_PATIENCE_S = 60
+
+
+class Workers:
+    """Workers that call functions with jobs.
+
+    Parameters
+    ----------
+    client : distributed.Client or None
+        None works in this process.
+    n_workers : int
+        How many there are.
+    """
+
+    def __init__(self, client, n_workers):
+        self._client, self.n_workers = client, n_workers
+
+    def run(self, function, jobs):
+        """Call a function once per job.
+
+        Parameters
+        ----------
+        function : callable
+            At the top of a module of this package.
+        jobs : sequence
+            Its arguments.
+
+        Yields
+        ------
+        object
+            Results, as they come.
+
+        Raises
+        ------
+        InputError, OSError
+            As raised by the function.
+        V2MError
+            If workers die again and again, or the scheduler is lost.
+        """
+        if self._client is None:
+            for job in jobs:
+                yield function(job)
+            return
+        from distributed import CancelledError, KilledWorker
+        from distributed.comm import CommClosedError
+
+        try:
+            yield from self._spread(function, jobs)
+        except KilledWorker as error:
+            raise V2MError(
+                f"workers died again and again on one chunk of files ({error.task}), from lack "
+                "of memory? Run again with fewer workers: what is finished is kept"
+            ) from None
+        except (CancelledError, CommClosedError):
+            raise V2MError("the scheduler was lost; run again: what is finished is kept") from None
+
+    def _spread(self, function, jobs):
+        from distributed import as_completed
+
+        client, waiting = self._client, iter(jobs)
+
+        def submit(job):
+            # Not by its content: a job that failed in an earlier run must be tried again.
+            key = f"{function.__name__}-{uuid.uuid4().hex}"
+            return client.submit(_guarded, function, job, key=key)
+
+        first = [submit(job) for job, _ in zip(waiting, range(_IN_FLIGHT), strict=False)]
+        running = as_completed(first)
+        del first
+        for future in running:
+            answer = future.result()
+            future.release()
+            for job in waiting:
+                running.add(submit(job))
+                break
+            yield _unpack(answer)
+
+
+@contextlib.contextmanager
+def workers(folder, *, scheduler=None, n_workers=None, n_jobs=None):
+    """Start workers, or find them.
+
+    Parameters
+    ----------
+    folder : path
+        Where they will write; all of them must see it.
+    scheduler : str, optional
+        Address of a running scheduler, such as ``tcp://10.0.0.1:8786``.
+    n_workers : int, optional
+        Processes on this machine where there is no scheduler; as many as it has processors by
+        default. One works in this process.
+    n_jobs : int, optional
+        Jobs to come: no more workers than that are started.
+
+    Yields
+    ------
+    Workers
+        Ready.
+
+    Raises
+    ------
+    InputError
+        If the scheduler does not answer, has no workers, or its workers do not see the folder
+        or run another version of this package.
+    """
+    from v2mlib.processes import processors
+
+    if scheduler is not None:
+        with _remote(scheduler, folder) as client:
+            yield Workers(client, max(sum(client.nthreads().values()), 1))
+        return
+    n_workers = n_workers or processors()
+    n_workers = min(n_workers, n_jobs if n_jobs is not None else n_workers)
+    if n_workers <= 1:
+        yield Workers(None, 1)
+        return
+    from distributed import Client, LocalCluster
+
+    with (
+        LocalCluster(
+            n_workers=n_workers,
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address=None,
+            silence_logs=logging.CRITICAL,
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        yield Workers(client, n_workers)
+
+
+@contextlib.contextmanager
+def _remote(scheduler, folder):
+    from distributed import Client
+
+    try:
+        client = Client(scheduler, timeout=20)
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(
+            f"scheduler {scheduler}",
+            f"does not answer ({type(error).__name__})",
+            "start one with `dask scheduler`, and give its address: tcp://HOST:8786",
+        ) from error
+    with client:
+        try:
+            client.wait_for_workers(1, timeout=_PATIENCE_S)
+        except TimeoutError:
+            raise InputError(
+                f"scheduler {scheduler}",
+                "has no workers",
+                f"start some: dask worker {scheduler} --nthreads 1 --nworkers 8",
+            ) from None
+        _check_workers(client, scheduler, Path(folder))
+        yield client
+
+
+def _check_workers(client, scheduler, folder):
+    probe = folder / f".probe-{uuid.uuid4().hex}"
+    probe.touch()
+    try:
+        answers = client.run(_look, str(probe), on_error="return")
+    finally:
+        probe.unlink(missing_ok=True)
+    for address, answer in answers.items():
+        where = f"worker {address} of {scheduler}"
+        if not isinstance(answer, dict):
+            raise InputError(where, f"cannot run v2mlib ({answer})", "install it there, too")
+        if answer["version"] != __version__:
+            raise InputError(
+                where,
+                f"has v2mlib {answer['version']}, not {__version__}",
+                "install the same version everywhere",
+            )
+        if not answer["sees"]:
+            raise InputError(
+                where, f"does not see {folder}", "use a folder that all machines share"
+            )
+        if not answer["writes"]:
+            raise InputError(where, f"may not write to {folder}", "change its rights")
+
+
+def _look(probe):
+    for _ in range(20):  # network file systems show new files a little later
+        if os.path.exists(probe):
+            break
+        time.sleep(0.25)
+    writes = os.access(os.path.dirname(probe), os.W_OK)
+    return {"version": __version__, "sees": os.path.exists(probe), "writes": writes}
+
+
+def _guarded(function, job):
+    """Call on a worker; errors travel as plain data, which every version can read."""
+    try:
+        return {"result": function(job)}
+    except InputError as error:
+        return {"input_error": [error.what, error.problem, error.remedy]}
+    except OSError as error:
+        return {"os_error": [error.errno, error.strerror, error.filename]}
+
+
+def _unpack(answer):
+    if "input_error" in answer:
+        raise InputError(*answer["input_error"])
+    if "os_error" in answer:
+        raise OSError(*answer["os_error"])
+    return answer["result"]

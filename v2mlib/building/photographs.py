@@ -1,0 +1,109 @@
+"""Photographs of a chunk: landmarks of the face, and how good the picture is."""
+
+import functools
+import time
+
+import numpy as np
+
+from v2mlib.building.chunks import examine, write_chunk
+from v2mlib.checks import InputError
+
+RECIPE = 1
+"""Raised whenever what is measured changes; chunks of another recipe are not taken."""
+
+N_LANDMARKS = 68
+
+
+def measure_photos(job):
+    """Work on a chunk of photographs; runs on a worker.
+
+    Parameters
+    ----------
+    job : dict
+        `file` for the results, `paths` of the photographs, `engine` (see `engine_of`).
+
+    Returns
+    -------
+    dict
+        `files`, `seconds` (processor time) and `amount` (photographs).
+    """
+    began = time.process_time()
+    engine = engine_of(job["engine"])
+    rows = []
+    landmarks = np.full((len(job["paths"]), N_LANDMARKS, 2), np.nan, np.float32)
+    for number, path in enumerate(job["paths"]):
+        row, found = examine(path, functools.partial(measure_photo, engine=engine))
+        rows.append(row)
+        if found is not None:
+            landmarks[number] = found
+    write_chunk(job["file"], rows, landmarks=landmarks)
+    spent = time.process_time() - began
+    return {"files": len(rows), "seconds": spent, "amount": len(rows)}
+
+
+def engine_of(options):
+    """Load a landmark engine, once per process.
+
+    Parameters
+    ----------
+    options : dict
+        `name`, and what else `v2mlib.photos.load_engine` takes.
+
+    Returns
+    -------
+    engine
+        See `v2mlib.photos.load_engine`.
+
+    Raises
+    ------
+    InputError
+        If it is not installed or lacks its files.
+    """
+    return _engine(tuple(sorted(options.items())))
+
+
+@functools.lru_cache(maxsize=2)
+def _engine(options):
+    from v2mlib.photos import load_engine
+
+    options = dict(options)
+    return load_engine(options.pop("name"), **options)
+
+
+def measure_photo(path, engine):
+    """Describe one photograph.
+
+    Parameters
+    ----------
+    path : path
+        The photograph.
+    engine : engine
+        What finds landmarks.
+
+    Returns
+    -------
+    measurements : dict
+        `width_px`, `height_px`, `score` (the engine's confidence, None where it has none),
+        `sharpness` (see `v2mlib.photos.sharpness`).
+    landmarks : ndarray of float32, (landmark=68, xy), pixels
+        Of the largest face.
+
+    Raises
+    ------
+    InputError
+        If the photograph cannot be used, or no face is found.
+    """
+    from v2mlib.photos import read_photo, sharpness
+
+    image = read_photo(path)
+    # Precomputed landmarks are found by the photograph's name.
+    (found,) = engine.detect([path if engine.name == "files" else image])
+    if found is None:
+        raise InputError(path, f"shows no face that {engine.name} finds", "leave it out")
+    measured = {
+        "height_px": image.shape[0],
+        "width_px": image.shape[1],
+        "score": round(float(found.score), 4) if np.isfinite(found.score) else None,
+        "sharpness": round(float(sharpness(image, found.points)), 4),
+    }
+    return measured, np.asarray(found.points, np.float32)[:, :2]
