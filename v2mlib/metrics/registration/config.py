@@ -72,7 +72,11 @@ class Registration(NamedTuple):
     iterations : (...,)
         Steps made.
     converged : (...,)
-        Whether the last step was within the tolerance.
+        Whether the last step was within the tolerance. If not, partners flip back and forth for
+        ever (the motion is the one of the smallest error among those that would be repeated),
+        or the steps did not suffice.
+    step_mm : (...,)
+        How far the last step moved any vertex at most: how exactly the motion is determined.
     """
 
     rotation: np.ndarray
@@ -82,3 +86,4 @@ class Registration(NamedTuple):
     n_correspondences: np.ndarray
     iterations: np.ndarray
     converged: np.ndarray
+    step_mm: np.ndarray

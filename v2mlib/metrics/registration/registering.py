@@ -8,9 +8,10 @@ import torch
 from v2mlib.checks import InputError
 from v2mlib.faces.geometry import align
 from v2mlib.metrics.pairs import as_pair
+from v2mlib.metrics.registration.compiled import CONVERGED, LOST, SINGULAR
 from v2mlib.metrics.registration.config import DIRECTIONS, Registration, RegistrationConfig
-from v2mlib.metrics.registration.icp import fit
-from v2mlib.metrics.registration.surfaces import LEAST, normals_on, patch_of
+from v2mlib.metrics.registration.searching import fit, target_of
+from v2mlib.metrics.registration.surfaces import patch_of, surface_of
 
 
 class _Pairs(NamedTuple):
@@ -70,7 +71,8 @@ def register(
             rotation, translation = rotation.T, -rotation.T @ translation
         rmse = np.sqrt(_mean_square(found.distance, None))
         count = np.isfinite(found.distance).sum()
-        rows.append((rotation, translation, scale, rmse, count, found.iterations, found.converged))
+        ended = found.steps, found.end == CONVERGED, found.step_mm
+        rows.append((rotation, translation, scale, rmse, count, *ended))
     columns = (np.stack(column) for column in zip(*rows, strict=True))
     return Registration(*(pairs.pack(column) for column in columns))
 
@@ -94,28 +96,40 @@ def _pairs(predicted, reference, model):
 
 def _fits(pairs, patch, direction, config):
     """The scale of each prediction and its fit, pair by pair."""
-    for row, (p, r) in enumerate(pairs.which):
-        predicted, reference = pairs.predicted[p], pairs.reference[r]
-        cut = [face[patch.vertices] for face in (predicted, reference)]
+    forwards, known, target = direction == "predicted_to_reference", -1, None
+    for p, r in pairs.which:
+        faces = pairs.predicted[p], pairs.reference[r]
+        cut = [face[patch.vertices] for face in faces]
         start = align(*cut, scale=config.scale)
-        cut[0] = cut[0] * start.scale
-        normals = [normals_on(patch, face) for face in (predicted, reference)]
         rotation, translation = start.rotation, start.translation
-        if direction == "reference_to_predicted":
-            cut, normals = cut[::-1], normals[::-1]
+        if forwards:
+            moving = surface_of(patch, faces[0], start.scale)
+            if r != known:
+                target, known = target_of(surface_of(patch, faces[1]), patch.inner), r
+        else:
+            moving = surface_of(patch, faces[1])
+            target = target_of(surface_of(patch, faces[0], start.scale), patch.inner)
             rotation, translation = rotation.T, -rotation.T @ translation
-        found = fit(
-            cut[0], normals[0], cut[1], normals[1], patch.inner, rotation, translation, config
-        )
-        kept = int(np.isfinite(found.distance).sum())
-        if kept < LEAST:
-            raise InputError(
-                f"{patch.name} of pair {row}",
-                f"keeps {kept} of {len(patch.vertices)} correspondences within "
-                f"{config.max_distance_mm:g} mm and {config.max_angle_deg:g} degrees",
-                "look at the two faces, or allow more in RegistrationConfig",
-            )
+        found = fit(moving, target, rotation, translation, config)
+        _require_sound(found, patch, p, config)
         yield float(start.scale), found
+
+
+def _require_sound(found, patch, number, config):
+    if found.end == LOST:
+        kept = int(np.isfinite(found.distance).sum())
+        raise InputError(
+            f"{patch.name} of predicted face {number}",
+            f"keeps {kept} of {len(patch.vertices)} correspondences within "
+            f"{config.max_distance_mm:g} mm and {config.max_angle_deg:g} degrees",
+            "look at the two faces, or allow more in RegistrationConfig",
+        )
+    if found.end == SINGULAR:
+        raise InputError(
+            f"{patch.name} of predicted face {number}",
+            "does not determine a motion: it slides on the reference without a change (flat?)",
+            "choose a larger region",
+        )
 
 
 def _mean_square(distance, trim):

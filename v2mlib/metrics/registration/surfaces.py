@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from v2mlib.checks import InputError
+from v2mlib.metrics.registration.compiled import vertex_normals
 
 #: A rigid motion has six unknowns: fewer correspondences leave it undetermined.
 LEAST = 6
@@ -20,15 +21,18 @@ class Patch(NamedTuple):
         For messages.
     vertices : ndarray of int64, (vertex,)
         Indices in the whole mesh.
+    around : ndarray of int64, (vertex + neighbour,)
+        The same, then the vertices next to the region.
     triangles : ndarray of int64, (triangle, 3)
-        All triangles of the mesh that touch the region, as indices in the whole mesh: normals
-        at the rim of a region are those of the whole surface.
+        All triangles of the mesh that touch the region, as positions in `around`: normals at
+        the rim of a region are those of the whole surface.
     inner : ndarray of bool, (vertex,)
         Off the rim of the region and of the mesh.
     """
 
     name: str
     vertices: np.ndarray
+    around: np.ndarray
     triangles: np.ndarray
     inner: np.ndarray
 
@@ -61,7 +65,7 @@ def patch_of(model, region=None):
     else:
         name, vertices = "the given region", np.unique(_array(region))
     what = f"{name} of face model {model.name!r}"
-    if len(vertices) and not (0 <= vertices[0] and vertices[-1] < n_vertices):
+    if len(vertices) and (vertices[0] < 0 or vertices[-1] >= n_vertices):
         raise InputError(
             what,
             f"has vertex numbers from {vertices[0]} to {vertices[-1]}, the mesh has {n_vertices}",
@@ -78,7 +82,11 @@ def patch_of(model, region=None):
     inside[vertices] = True
     corners = inside[triangles]
     rim = _rim(triangles[corners.all(1)], n_vertices)
-    return Patch(name, vertices, triangles[corners.any(1)], ~rim[vertices])
+    touching = triangles[corners.any(1)]
+    around = np.concatenate([vertices, np.setdiff1d(touching, vertices)])
+    place = np.empty(n_vertices, dtype=np.int64)
+    place[around] = np.arange(len(around))
+    return Patch(name, vertices, around, place[touching], ~rim[vertices])
 
 
 def _array(indices):
@@ -98,27 +106,31 @@ def _rim(triangles, n_vertices):
     return rim
 
 
-def normals_on(patch, vertices):
-    """Unit normals at the vertices of a patch, area-weighted over the triangles around.
+class Surface(NamedTuple):
+    """Vertices of a patch of one face and their unit normals (0 where there is no area)."""
+
+    points: np.ndarray
+    normals: np.ndarray
+
+
+def surface_of(patch, face, scale=1.0):
+    """Cut a patch out of a face.
 
     Parameters
     ----------
     patch : Patch
         The part of the mesh.
-    vertices : ndarray, (vertex, xyz=3), mm
-        The *whole* mesh.
+    face : ndarray of float64, (vertex, xyz=3), mm
+        The whole mesh.
+    scale : float
+        To multiply the coordinates by.
 
     Returns
     -------
-    ndarray of float64, (patch vertex, xyz=3)
-        0 where there is no triangle, or only triangles without area.
+    Surface
+        Of the patch's vertices.
     """
-    a, b, c = (vertices[patch.triangles[:, corner]] for corner in range(3))
-    crossed = np.cross(b - a, c - a)
-    summed = np.empty((len(vertices), 3))
-    for axis in range(3):
-        weights = np.repeat(crossed[:, axis], 3)
-        summed[:, axis] = np.bincount(patch.triangles.ravel(), weights, len(vertices))
-    summed = summed[patch.vertices]
-    length = np.linalg.norm(summed, axis=1, keepdims=True)
-    return np.divide(summed, length, out=np.zeros_like(summed), where=length > 1e-12)
+    around = face[patch.around]
+    n_vertices = len(patch.vertices)
+    normals = vertex_normals(around, patch.triangles, n_vertices)
+    return Surface(around[:n_vertices] * scale, normals)

@@ -1,0 +1,104 @@
+"""Registrations on the CPU: prepared targets, and the compiled loop."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from v2mlib.metrics.registration.compiled import Grid, cube_sort, register_pair
+
+#: Mean number of vertices in the cubes that a surface crosses: where searches were fastest.
+_PER_CUBE = 3.0
+
+
+class Fit(NamedTuple):
+    """Where one registration arrived.
+
+    ``rotation (3, 3)`` and ``translation (3,)`` move the moving surface; ``distance (vertex,)``
+    in mm is NaN where nothing corresponds; ``step_mm`` is the length of the last step, `end`
+    one of the ends in `v2mlib.metrics.registration.compiled`.
+    """
+
+    rotation: np.ndarray
+    translation: np.ndarray
+    distance: np.ndarray
+    steps: int
+    step_mm: float
+    end: int
+
+
+class Target(NamedTuple):
+    """A surface to register to: its grid, and its centre in the caller's coordinates."""
+
+    grid: Grid
+    centre: np.ndarray
+
+
+def target_of(surface, inner):
+    """Sort a surface into cubes, once for all that are registered to it.
+
+    Parameters
+    ----------
+    surface : Surface
+        It stays.
+    inner : ndarray of bool, (vertex,)
+        Whether a vertex may be a partner.
+
+    Returns
+    -------
+    Target
+        For `fit`.
+    """
+    centre = surface.points.mean(0)
+    points = surface.points - centre
+    low, extent = points.min(0), np.ptp(points, axis=0)
+    # As many square mm as the two larger extents span, shared by all vertices.
+    area = np.prod(np.sort(extent)[1:])
+    edge = max(np.sqrt(_PER_CUBE * area / len(points)), extent.max() / 250, 1e-9)
+    counts = (extent / edge).astype(np.int64) + 1
+    start, order = cube_sort(points, low, counts, edge)
+    grid = Grid(
+        points[order], surface.normals[order], inner[order], order, start, low, counts, edge
+    )
+    return Target(grid, centre)
+
+
+def fit(moving, target, rotation, translation, config):
+    """Register one surface to another of the same vertices.
+
+    Parameters
+    ----------
+    moving : Surface
+        It moves.
+    target : Target
+        It stays.
+    rotation, translation : ndarray, (3, 3) and (3,)
+        The start.
+    config : RegistrationConfig
+        Which correspondences count.
+
+    Returns
+    -------
+    Fit
+        Where it arrived.
+    """
+    grid, centre = target
+    # In the target's order neighbours lie side by side, and the vertex that shares a number,
+    # which is near at the start, shares a place.
+    points = moving.points[grid.order] @ rotation.T + (translation - centre)
+    normals = moving.normals[grid.order] @ rotation.T
+    pose, distance, steps, step, end = register_pair(
+        points,
+        normals,
+        np.arange(len(points)),
+        *grid,
+        centre,
+        float(config.max_distance_mm),
+        float(np.cos(np.radians(config.max_angle_deg)) - 1e-12),
+        float(config.tolerance_mm),
+        int(config.max_iterations),
+    )
+    turn, shift = pose[:, :3], pose[:, 3]
+    ordered = np.empty_like(distance)
+    ordered[grid.order] = distance
+    moved = turn @ (translation - centre) + shift + centre
+    return Fit(turn @ rotation, moved, ordered, int(steps), float(step), int(end))
