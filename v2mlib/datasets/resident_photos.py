@@ -71,11 +71,14 @@ class PhotoBatch(NamedTuple):
         Position of the identity among those of the data set.
     photo : tensor of int64, (batch,)
         Position of the photograph here.
+    square : tensor of float32, (batch, 3), pixels
+        Left and top of the crop in the photograph, and its side.
     """
 
     images: torch.Tensor
     identity: torch.Tensor
     photo: torch.Tensor
+    square: torch.Tensor
 
 
 class ResidentPhotos:
@@ -135,6 +138,8 @@ class ResidentPhotos:
         self._count = torch.bincount(self.identity, minlength=len(kept))
         self._first = self._count.cumsum(0) - self._count
         self.pixels = self._read(world, progress).to(device)
+        squares = np.hstack([self.corner, self.side[:, None]])
+        self._squares = torch.tensor(squares, dtype=torch.float32, device=device)
 
     def __len__(self):
         """Count the photographs."""
@@ -177,6 +182,21 @@ class ResidentPhotos:
         still = torch.zeros(len(photos), device=stored.device)
         return self._cut(stored, 1 + still, torch.stack([still, still], 1))
 
+    def squares(self, photos):
+        """Where crops lie in their photographs.
+
+        Parameters
+        ----------
+        photos : tensor of int64, (batch,)
+            Which.
+
+        Returns
+        -------
+        tensor of float32, (batch, 3), pixels
+            Left, top and side.
+        """
+        return self._squares[photos]
+
     def sample(self, step, batch_size, *, seed=0, rank=0, n_ranks=1, flip=False):
         """Draw a training batch in which every identity is as likely as any other.
 
@@ -205,15 +225,19 @@ class ResidentPhotos:
         whose, shares = whose[rank::n_ranks].to(self.pixels.device), shares.to(self.pixels.device)
         within = (shares[0] * self._count[whose]).long().clamp_max(self._count[whose] - 1)
         photos = self._first[whose] + within
+        square = self.squares(photos)
         if self.crop.room > 1:
             scale = 1 + self.crop.scale_jitter * (2 * shares[1] - 1)
             shift = self.crop.shift_jitter * (2 * shares[2:4].T - 1)
             images = self._cut(_to_range(self.pixels[photos]), scale, shift)
+            side = square[:, 2:]
+            corner = square[:, :2] + side * (shift + (1 - scale[:, None]) / 2)
+            square = torch.cat([corner, side * scale[:, None]], 1)
         else:
             images = self.images(photos)
         if flip:
             images = torch.where(shares[4, :, None, None, None] < 0.5, images.flip(3), images)
-        return PhotoBatch(images, whose, photos)
+        return PhotoBatch(images, whose, photos, square)
 
     def _cut(self, stored, scale, shift):
         """Cut squares of `scale` sides, their centres shifted by shares of a side."""
