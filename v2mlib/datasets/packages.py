@@ -19,8 +19,8 @@ from v2mlib.faces.readers.parameters import read_parameters, standardised
 
 N_MELS = 64
 _PARAMETERS, _MESHES = (".npy", ".npz", ".mat"), (".obj", ".xyz")
-_EXPRESSION = re.compile(r"[_.-]?(exp|expr|expression)$", re.IGNORECASE)
-_SHAPE = re.compile(r"[_.-]?(shp|shape|id|param|params|3dmm)$", re.IGNORECASE)
+_EXPRESSION = re.compile(r"(?:^|[_.-])(exp|expr|expression)$", re.IGNORECASE)
+_SHAPE = re.compile(r"(?:^|[_.-])(shp|shape|id|param|params|3dmm)$", re.IGNORECASE)
 _FACE_COLUMNS = {
     "parameters": ["identity", "image", "path", "expression_path"],
     "meshes": ["identity", "image", "path"],
