@@ -1,6 +1,5 @@
 """Voice to image: the frozen voice encoder and the generator that was trained with it."""
 
-import torch
 from torch import nn
 
 import v2mlib
