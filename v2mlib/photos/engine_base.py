@@ -77,7 +77,9 @@ class LandmarkEngine:
         InputError
             If an image cannot be read or boxes do not fit the images.
         """
-        return [max(faces, key=_area, default=None) for faces in self.detect_all(images, boxes)]
+        found = self.detect_all(images, boxes)
+        known = [[face for face in faces if np.isfinite(face.points).any()] for faces in found]
+        return [max(faces, key=_area, default=None) for faces in known]
 
 
 def checked_boxes(boxes, n_images):
