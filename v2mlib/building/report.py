@@ -136,3 +136,34 @@ def describe(report):
         )
     workers = "1 worker" if report.n_workers == 1 else f"{report.n_workers} workers"
     return [*lines, f"{report.seconds:.0f} s on {workers}"]
+
+
+def as_dict(report):
+    """Describe a build as plain data.
+
+    Parameters
+    ----------
+    report : BuildReport
+        Of a build.
+
+    Returns
+    -------
+    dict
+        `folder`, `nothing_to_do`, numbers of `identities`, `utterances`, `photos` in the data set
+        and `rejected_...`, files worked on, `audio_hours_per_core_minute`,
+        `photos_per_core_minute`, the `projection`, `workers`, `seconds`; rates are NaN where
+        nothing was done.
+    """
+    return {
+        "folder": str(report.folder),
+        "nothing_to_do": report.nothing_to_do,
+        **report.counts,
+        **{f"rejected_{kind}": number for kind, number in report.rejected.items()},
+        "voices_done": report.voices.files,
+        "photos_done": report.photos.files,
+        "audio_hours_per_core_minute": report.voices.per_core_minute / 3600,
+        "photos_per_core_minute": report.photos.per_core_minute,
+        **projection(report.voices, report.photos),
+        "workers": report.n_workers,
+        "seconds": round(report.seconds, 2),
+    }

@@ -1,6 +1,6 @@
 """``v2m data``: paired voices and faces on disk."""
 
-from v2mlib.commands import json_line, results_on_stdout
+from v2mlib.commands import json_line, results_on_stdout, say
 
 
 def add_parser(subparsers):
@@ -40,6 +40,48 @@ def add_parser(subparsers):
     phantom.add_argument("--seed", type=int, default=0, metavar="N", help="of the population (0)")
     phantom.add_argument("--json", action="store_true", help="one JSON object on stdout")
     phantom.set_defaults(run=run_phantom)
+    _add_voxceleb3d(kinds)
+
+
+def _add_voxceleb3d(kinds):
+    parser = kinds.add_parser(
+        "voxceleb3d",
+        help="recordings and photographs of the same people, as downloaded",
+        description=(
+            "Build a data set from recordings and photographs of the same people: log-mel "
+            "features, landmarks, faces fitted to all photographs of a person, splits, and a "
+            "manifest with a reason for every file left out. Stopped and started again, it goes "
+            "on; run again, it works on new and changed files only."
+        ),
+    )
+    add = parser.add_argument
+    add("--out", required=True, metavar="DIR", help="folder of the data set")
+    add("--voxceleb", metavar="DIR", help="VoxCeleb1: wav/idNNNNN/VIDEO/CLIP.wav")
+    add("--vggface", metavar="DIR", help="photographs by name: NAME/*.jpg")
+    add("--table", metavar="CSV", help="your own data: identity,sex,audio,photo")
+    add("--meta", metavar="CSV", help="vox1_meta.csv, where it lies elsewhere")
+    add(
+        "--landmarks",
+        metavar="ENGINE",
+        help="mediapipe, fan, teacher, or files (mediapipe; files for a phantom)",
+    )
+    add("--landmark-files", metavar="DIR", help="for files: where, if not beside the photographs")
+    add("--teacher", metavar="PATH", help="for teacher: weights of 3DDFA-V2")
+    add("--teacher-face-model", metavar="PATH", help="for teacher: the Basel face model")
+    add("--face-model", metavar="M", help="to fit: a name or a path (ict; a phantom's own)")
+    add(
+        "--split",
+        default="paper",
+        choices=("paper", "random", "unheard"),
+        help="A-E test / at random / A-E whom no speaker encoder has heard (paper)",
+    )
+    add("--validation", type=float, default=0.1, metavar="X", help="share of training names (0.1)")
+    add("--seed", type=int, default=0, metavar="N", help="of the split (0)")
+    add("--scheduler", metavar="ADDRESS", help="of a Dask cluster, tcp://HOST:8786")
+    add("--workers", type=int, metavar="N", help="processes here (one per processor)")
+    add("--verify", action="store_true", help="compare checksums, not only size and time")
+    add("--json", action="store_true", help="one JSON object on stdout")
+    parser.set_defaults(run=run_voxceleb3d)
 
 
 def run_phantom(options):
@@ -68,3 +110,50 @@ def run_phantom(options):
         print(json_line(shown | {"seed": options.seed} | counts), file=stdout)
     else:
         print(", ".join(f"{n:,} {what}" for what, n in counts.items()), "in", options.out)
+
+
+def run_voxceleb3d(options):
+    """Run ``v2m data voxceleb3d``.
+
+    Parameters
+    ----------
+    options : argparse.Namespace
+        Parsed options.
+    """
+    from v2mlib.building import BuildConfig, build_dataset, choices, report
+    from v2mlib.datasets import find_sources
+
+    with results_on_stdout() as stdout:
+        world = choices.phantom_world(options.vggface, options.voxceleb)
+        landmarks, folder = choices.choose_landmarks(
+            options.landmarks, options.landmark_files, world
+        )
+        config = BuildConfig(
+            landmarks=landmarks,
+            landmark_folder=folder,
+            teacher_weights=options.teacher,
+            teacher_face_model=options.teacher_face_model,
+            face_model=choices.choose_face_model(options.face_model, world),
+            split=options.split,
+            validation=options.validation,
+            seed=options.seed,
+        )
+        sources = find_sources(
+            voxceleb=options.voxceleb,
+            vggface=options.vggface,
+            table=options.table,
+            meta=options.meta,
+        )
+        done = build_dataset(
+            sources,
+            options.out,
+            config=config,
+            scheduler=options.scheduler,
+            n_workers=options.workers,
+            verify=options.verify,
+            announce=say,
+        )
+    if options.json:
+        print(json_line(report.as_dict(done)), file=stdout)
+    else:
+        print("\n".join(report.describe(done)), file=stdout)

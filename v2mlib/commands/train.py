@@ -27,7 +27,7 @@ def add_parser(subparsers):
         ),
     )
     add = supervised.add_argument
-    add("--data", required=True, metavar="DIR", help="a world, as v2m data makes it")
+    add("--data", required=True, metavar="DIR", help="a world or data set that v2m data made")
     add("--out", required=True, metavar="DIR", help="folder of the run; model.safetensors in it")
     add(
         "--variant",
@@ -59,12 +59,12 @@ def run_supervised(options):
     options : argparse.Namespace
         Parsed options.
     """
-    from v2mlib.datasets import load_world
+    from v2mlib.datasets import load_data
     from v2mlib.fitting import train_supervised
 
     with results_on_stdout() as stdout:
         config = _config(options)
-        world = load_world(options.data)
+        world = load_data(options.data)
         model, training = train_supervised(world, out=options.out, config=config)
     shown = {
         "weights": training.folder / "model.safetensors",
