@@ -11,11 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+import torch
 
 from v2mlib.checks import InputError, check_shape
 from v2mlib.fitting.landmarks import FitConfig, fit_landmarks
 from v2mlib.fitting.truth_information import Views
-from v2mlib.fitting.truth_lines import line_uncertainties
+from v2mlib.fitting.truth_lines import line_uncertainties, measure_lines
 from v2mlib.fitting.truth_rules import (
     TruthConfig,
     describe,
@@ -149,6 +150,45 @@ def reference_faces(photos, landmarks, model, *, config=None, fit_config=None):
     )  # fmt: skip
 
 
+def line_measures(faces, landmarks, model, *, fit_config=None):
+    """Make a function that fits groups of photographs and measures their lines.
+
+    It is what `v2mlib.stats.split_half` asks for: each half of a person's photographs is fitted
+    with a shape of its own.
+
+    Parameters
+    ----------
+    faces : ReferenceFaces
+        Says which photographs count, and their noise.
+    landmarks : array_like, (photo, landmark=68, 2 or 3), pixels or mm
+        As given to `reference_faces`.
+    model : MorphableModel
+        The face model.
+    fit_config : v2mlib.fitting.landmarks.FitConfig, optional
+        As given to `reference_faces`.
+
+    Returns
+    -------
+    callable
+        Takes group numbers (photo used,), -1 for none, aligned with the rows of `faces.photos`
+        that are `used`; returns a DataFrame with a row per group and a column per measure
+        (``"ear_length_mm"``, ``"ear_ratio"`` ...).
+    """
+    landmarks = _checked(faces.photos, landmarks)[faces.photos["used"].to_numpy()]
+    fit_config = dataclasses.replace(fit_config or FitConfig(), uncertainty=False)
+    fit = fit_landmarks(landmarks, model, config=fit_config)
+    singles = singles_from(landmarks, fit, model, np.arange(len(landmarks)))
+
+    def measure(groups):
+        rows = np.flatnonzero(np.asarray(groups) >= 0)
+        codes = np.asarray(groups)[rows]
+        shapes = fit_shared(singles.take(rows), codes, codes.max() + 1, faces.noise_relative)
+        table = measure_lines(shapes.coefficients, model)
+        return table.set_axis([f"{line}_{kind}" for line, kind in table.columns], axis=1)
+
+    return measure
+
+
 def _checked(photos, landmarks):
     if "identity" not in photos:
         known = ", ".join(map(str, photos.columns))
@@ -166,10 +206,11 @@ def _fit_singly(table, landmarks, model, fit_config):
     fit_config = fit_config or FitConfig()
     fit_config = dataclasses.replace(fit_config, refuse_degenerate=False, uncertainty=False)
     fit = fit_landmarks(landmarks[rows], model, config=fit_config)
-    singles = singles_from(landmarks[rows], fit, model)
-    fitted = np.isfinite(singles.coefficients).all(1)
-    reject_unfit(table, rows[~fitted])
-    singles, rows = _still_kept(table, singles, rows)
+    fitted = torch.isfinite(fit.shape_coefficients).all(1).cpu().numpy()
+    singles = singles_from(landmarks[rows], fit, model, np.flatnonzero(fitted))
+    reject_unfit(table, dict(zip(rows[~fitted], np.array(fit.problem)[~fitted], strict=True)))
+    require_some(table)
+    rows = rows[fitted]
     residual = np.concatenate(
         [
             refine_singly(singles.take(part), _FIRST_NOISE)[2]

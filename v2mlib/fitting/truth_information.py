@@ -71,18 +71,29 @@ class Information(NamedTuple):
         Nuisances are ``offset - gain @ c``.
     offset : ndarray, (photo, nuisance)
         Expression, then steps of rotation, scale, translation, then inverse distance.
+    variance : ndarray, (photo, nuisance)
+        Of the nuisances, were the shape known.
+    prior : ndarray, (nuisance,)
+        Precision of the nuisances' priors.
     squares : ndarray, (photo,), pixels²
         Sum of squared residuals at the point of linearisation.
-    n_effective : ndarray, (photo,)
-        Parameters that the photograph alone would settle.
     """
 
     precision: np.ndarray
     score: np.ndarray
     gain: np.ndarray
     offset: np.ndarray
+    variance: np.ndarray
+    prior: np.ndarray
     squares: np.ndarray
-    n_effective: np.ndarray
+
+    @property
+    def n_effective(self):
+        """Parameters that each photograph settles on its own, (photo,); the rest is prior."""
+        spread = np.linalg.inv(np.eye(self.score.shape[1]) + self.precision)
+        of_nuisances = self.variance + ((self.gain @ spread) * self.gain).sum(-1)
+        n_parameters = self.score.shape[1] + len(self.prior)
+        return n_parameters - np.trace(spread, axis1=1, axis2=2) - of_nuisances @ self.prior
 
 
 def landmark_bases(model, contour_vertices=None):
@@ -242,18 +253,16 @@ def linearise(points, views, coefficients, bases, noise):
         target = target + n[..., -1] * (views.inverse_distance - mean)[:, None]
         prior[-1] = sd**-2
     turned = n.transpose(0, 2, 1)
-    normal = turned @ n
     cross, own = turned @ a, a.transpose(0, 2, 1) @ a
-    solved = np.linalg.solve(
-        normal + np.diag(prior), np.concatenate([cross, _times(turned, target)[..., None]], 2)
-    )
-    gain, offset = solved[..., :-1], solved[..., -1]
+    inverse = np.linalg.inv(turned @ n + np.diag(prior))
+    gain, offset = inverse @ cross, _times(inverse, _times(turned, target))
     back = cross.transpose(0, 2, 1)
     precision = own - back @ gain
-    score = _times(a.transpose(0, 2, 1), target) - _times(back, offset)
     return Information(
-        0.5 * (precision + precision.transpose(0, 2, 1)), score, gain, offset,
-        np.nansum(gaps**2, (1, 2)), _effective(own, cross, normal, prior),
+        0.5 * (precision + precision.transpose(0, 2, 1)),
+        _times(a.transpose(0, 2, 1), target) - _times(back, offset),
+        gain, offset, np.diagonal(inverse, axis1=1, axis2=2), prior,
+        np.nansum(gaps**2, (1, 2)),
     )  # fmt: skip
 
 
@@ -320,20 +329,22 @@ def _jacobians(points, views, coefficients, bases):
     x, y, z = np.moveaxis(seen, -1, 0)
     spin = np.stack([zero, z, -y, -z, zero, x, y, -x, zero], -1).reshape(*seen.shape, 3)
     parts = [
-        outer @ bases.expression,
+        _by_landmark(outer, bases.expression),
         along @ spin,
         flat[..., None],
         np.broadcast_to(np.eye(axes), (*seen.shape[:2], axes, axes)),
     ]
     if axes == 2:
         parts.append((views.scale[:, None, None] * flat * near * seen[..., 2:])[..., None])
-    shape_side = outer @ bases.shape
+    shape_side = _by_landmark(outer, bases.shape)
     return shape_side, np.concatenate(parts, -1)
 
 
-def _effective(own, cross, normal, prior):
-    """Trace of data information over posterior precision, shape and nuisances together."""
-    top = np.concatenate([own, cross.transpose(0, 2, 1)], 2)
-    data = np.concatenate([top, np.concatenate([cross, normal], 2)], 1)
-    whole = data + np.diag(np.concatenate([np.ones(own.shape[1]), prior]))
-    return np.trace(np.linalg.solve(whole, data), axis1=1, axis2=2)
+def _by_landmark(outer, basis):
+    """Multiply (photo, landmark, xy, xyz) by a basis ([photo,] landmark, xyz, parameter)."""
+    if basis.ndim == 4:
+        return outer @ basis
+    n_photos, n_landmarks, axes, _ = outer.shape
+    tall = outer.transpose(1, 0, 2, 3).reshape(n_landmarks, -1, 3)  # few large products
+    product = (tall @ basis).reshape(n_landmarks, n_photos, axes, -1)
+    return product.transpose(1, 0, 2, 3)

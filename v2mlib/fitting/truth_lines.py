@@ -1,4 +1,4 @@
-"""Measured lines of fitted faces with their uncertainty, and of halves of people's photographs."""
+"""Measured lines of fitted faces, and how uncertain lines and vertices are."""
 
 import numpy as np
 import pandas as pd
@@ -81,6 +81,26 @@ def line_uncertainties(identity, shape_coefficients, shape_covariance, model):
         }
     )
     return table.assign(determined=1 - (table["sd"] / table["population_sd"]) ** 2)
+
+
+def vertex_uncertainty(shape_covariance, model):
+    """How far each vertex of a fitted face may be off: what the photographs do not see.
+
+    Parameters
+    ----------
+    shape_covariance : array_like, (shape, shape)
+        Posterior of one face; the identity matrix for the population.
+    model : MorphableModel
+        The face model.
+
+    Returns
+    -------
+    ndarray, (vertex,), mm
+        Root mean square length of the displacement, ``sqrt(trace(B C B'))``.
+    """
+    basis = (model.shape_basis * model.shape_std).double().cpu().numpy()
+    variance = np.einsum("vxs,st,vxt->v", basis, shape_covariance, basis, optimize=True)
+    return np.sqrt(variance)
 
 
 def _ratio_lines(model):

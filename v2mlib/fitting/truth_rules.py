@@ -118,17 +118,20 @@ def reject_at_sight(table, config):
         )  # fmt: skip
 
 
-def reject_unfit(table, rows):
+def reject_unfit(table, problems):
     """Reject photographs that no face could be fitted to.
 
     Parameters
     ----------
     table : pandas.DataFrame
         Written into.
-    rows : ndarray of int
-        Which.
+    problems : dict of int to str
+        Row number to what was wrong.
     """
-    _reject(table, table.index.isin(rows), "unfit", lambda row: "no face fits its landmarks")
+    _reject(
+        table, table.index.isin(list(problems)), "unfit",
+        lambda row: f"no face can be fitted: {problems[row.Index] or 'the fit diverged'}",
+    )  # fmt: skip
 
 
 def reject_poor_fits(table, config):

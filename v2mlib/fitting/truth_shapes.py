@@ -57,7 +57,18 @@ class Singles(NamedTuple):
         return landmark_bases(self.model, self.contour)
 
     def take(self, rows):
-        """Some of the photographs."""
+        """Some of the photographs.
+
+        Parameters
+        ----------
+        rows : ndarray of int
+            Which.
+
+        Returns
+        -------
+        Singles
+            Of these.
+        """
         contour = None if self.contour is None else self.contour[rows]
         views = Views(*(part[rows] for part in self.views))
         return Singles(self.points[rows], views, self.coefficients[rows], contour, self.model)
@@ -84,7 +95,7 @@ class Shapes(NamedTuple):
     residual: np.ndarray
 
 
-def singles_from(landmarks, fit, model):
+def singles_from(landmarks, fit, model, rows):
     """Complete a landmark fit by the camera's distance, scale and translation.
 
     Parameters
@@ -95,18 +106,23 @@ def singles_from(landmarks, fit, model):
         One row per photograph.
     model : MorphableModel
         The face model.
+    rows : ndarray of int
+        Photographs that were fitted.
 
     Returns
     -------
     Singles
         Ready to be refined.
     """
-    points = landmarks * [1.0, -1.0] if landmarks.shape[-1] == 2 else landmarks
+    points = landmarks[rows]
+    if points.shape[-1] == 2:
+        points = points * [1.0, -1.0]
     shape, expression, rotation = (
-        np.asarray(part, dtype=float)
+        part.double().cpu().numpy()[rows]
         for part in (fit.shape_coefficients, fit.expression_coefficients, fit.rotation)
     )
-    contour = None if fit.contour_vertices is None else np.asarray(fit.contour_vertices)
+    contour = fit.contour_vertices
+    contour = None if contour is None else contour.cpu().numpy()[rows]
     views = start_views(points, rotation, expression, shape, landmark_bases(model, contour))
     return Singles(points, views, shape, contour, model)
 
