@@ -97,6 +97,7 @@ def _pairs(predicted, reference, model):
 def _fits(pairs, patch, direction, config):
     """The scale of each prediction and its fit, pair by pair."""
     forwards, known, target = direction == "predicted_to_reference", -1, None
+    partners = patch.inner | (not config.reject_boundary)
     for p, r in pairs.which:
         faces = pairs.predicted[p], pairs.reference[r]
         cut = [face[patch.vertices] for face in faces]
@@ -105,10 +106,10 @@ def _fits(pairs, patch, direction, config):
         if forwards:
             moving = surface_of(patch, faces[0], start.scale)
             if r != known:
-                target, known = target_of(surface_of(patch, faces[1]), patch.inner), r
+                target, known = target_of(surface_of(patch, faces[1]), partners), r
         else:
             moving = surface_of(patch, faces[1])
-            target = target_of(surface_of(patch, faces[0], start.scale), patch.inner)
+            target = target_of(surface_of(patch, faces[0], start.scale), partners)
             rotation, translation = rotation.T, -rotation.T @ translation
         found = fit(moving, target, rotation, translation, config)
         _require_sound(found, patch, p, config)

@@ -33,15 +33,15 @@ class Target(NamedTuple):
     centre: np.ndarray
 
 
-def target_of(surface, inner):
+def target_of(surface, partners):
     """Sort a surface into cubes, once for all that are registered to it.
 
     Parameters
     ----------
     surface : Surface
         It stays.
-    inner : ndarray of bool, (vertex,)
-        Whether a vertex may be a partner.
+    partners : ndarray of bool, (vertex,)
+        Whether a vertex may be a partner; one without a normal never is.
 
     Returns
     -------
@@ -56,9 +56,8 @@ def target_of(surface, inner):
     edge = max(np.sqrt(_PER_CUBE * area / len(points)), extent.max() / 250, 1e-9)
     counts = (extent / edge).astype(np.int64) + 1
     start, order = cube_sort(points, low, counts, edge)
-    grid = Grid(
-        points[order], surface.normals[order], inner[order], order, start, low, counts, edge
-    )
+    partners = (partners & surface.normals.any(axis=1))[order]
+    grid = Grid(points[order], surface.normals[order], partners, order, start, low, counts, edge)
     return Target(grid, centre)
 
 
