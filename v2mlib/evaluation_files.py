@@ -1,12 +1,13 @@
 """Faces of identities from files: coefficients in ``.npz``, ``.csv`` or ``.parquet``, or meshes."""
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from v2mlib.checks import InputError, ShapeError
+from v2mlib.faces.geometry import require_vertices
+from v2mlib.faces.storage import read_npz
 from v2mlib.metrics.face_rows import FaceRows
 
 MESHES = (".obj", ".ply", ".glb", ".off")
@@ -57,11 +58,7 @@ def read_faces(path, model):
 
 
 def _read_npz(path):
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
-        raise InputError(path, f"cannot be read ({error})", _FORMS) from None
+    arrays = read_npz(path)
     faces = [arrays[name] for name in ("shape_coefficients", "vertices") if name in arrays]
     if "identity" not in arrays or len(faces) != 1:
         raise InputError(path, f"holds {', '.join(arrays) or 'nothing'}", _FORMS)
@@ -121,8 +118,6 @@ def _read_mesh(path, model):
     except Exception as error:  # a parser meets a damaged file in any way it likes
         raise InputError(path, f"cannot be read as a mesh ({error})", "write it again") from None
     if vertices.shape != (model.n_vertices, 3):
-        from v2mlib.faces.geometry import require_vertices
-
         if vertices.ndim == 2 and len(vertices) > 3:
             require_vertices(vertices, model, f"{path}:")
         raise ShapeError(

@@ -86,7 +86,7 @@ def _figures(summary, words, baseline):
     return figures
 
 
-HEADLINE = ("corrected", "mean", "aligned", "predicted_to_reference")
+HEADLINE = ("corrected", "mean", "as predicted", "predicted_to_reference")
 """The definitions that figures show: one for each measure."""
 
 

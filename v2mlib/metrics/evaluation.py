@@ -186,7 +186,8 @@ def _rules(measures, model, definitions):
 def _decoded(faces, model):
     """Vertices (face, vertex, xyz) of coefficients, or of vertices."""
     faces = torch.tensor(np.asarray(faces, dtype=np.float32), device=model.mean.device)
-    return model.decode(faces) if faces.ndim == 2 else faces
+    # Decoded in float32, but a norm over a hundred thousand numbers is not summed in it.
+    return (model.decode(faces) if faces.ndim == 2 else faces).double()
 
 
 def _by_block(block, reference, model, rules):
@@ -198,7 +199,7 @@ def _by_block(block, reference, model, rules):
         parts.append(
             pd.DataFrame(
                 {
-                    (measure, definition): error.double().cpu().numpy()
+                    (measure, definition): error.cpu().numpy()
                     for rule in rules
                     for measure, definition, error in rule(predicted, truth)
                 }
