@@ -50,7 +50,7 @@ class TeacherConfig:
 
     network: str = "mobilenet_v1"
     width: float = 0.5
-    learning_rate: float = 3e-3
+    learning_rate: float = 2e-3
     weight_decay: float = 1e-4
     warmup: int = 100
     batch_size: int = 64
@@ -59,7 +59,7 @@ class TeacherConfig:
     expression_weight: float = 0.2
     face: FaceCrop = TEACHER_CROP
     engine: EngineConfig = dataclasses.field(
-        default_factory=lambda: EngineConfig(n_steps=4000, validate_every=250, checkpoint_every=250)
+        default_factory=lambda: EngineConfig(n_steps=1500, validate_every=100, checkpoint_every=50)
     )
 
     def __post_init__(self):

@@ -4,7 +4,7 @@ from torch import nn
 
 import v2mlib
 from v2mlib.checks import InputError
-from v2mlib.models.generator import CHANNELS, Generator
+from v2mlib.models.generator import Generator
 from v2mlib.models.voice_encoder import VoiceEncoder, perturb_embedding
 from v2mlib.models.weights import load_exactly, read_weights, write_weights
 
@@ -28,7 +28,7 @@ class VoiceToImage(nn.Module):
 
     Examples
     --------
-    >>> networks = VoiceToImage(VoiceEncoder(), Generator(channels=(16, 8, 8, 8, 8))).eval()
+    >>> networks = VoiceToImage(VoiceEncoder(), Generator(channels=[8] * 5)).eval()
     >>> networks(torch.zeros(2, 300, 64)).shape
     torch.Size([2, 3, 64, 64])
     """
@@ -92,14 +92,15 @@ class VoiceToImage(nn.Module):
         InputError
             If the file cannot be written.
         """
-        widths = [
-            layer.out_channels
-            for layer in self.generator.layers
-            if isinstance(layer, nn.ConvTranspose2d)
-        ]
+        architecture = {
+            f"{name}_channels": [
+                layer.out_channels for layer in network.layers if hasattr(layer, "out_channels")
+            ][:-1]
+            for name, network in (("encoder", self.encoder), ("generator", self.generator))
+        }
         described = {
             "kind": KIND,
-            "architecture": {"generator_channels": widths[:-1]},
+            "architecture": architecture,
             "version": v2mlib.__version__,
         }
         write_weights(path, self.state_dict(), {**(card or {}), **described}, half=half)
@@ -126,6 +127,12 @@ class VoiceToImage(nn.Module):
         tensors, card = read_weights(path)
         if card.get("kind") != KIND:
             raise InputError(path, f"holds a {card.get('kind')}, not a {KIND}", "choose another")
-        channels = card.get("architecture", {}).get("generator_channels", CHANNELS)
-        networks = cls(VoiceEncoder(), Generator(channels=channels))
+        try:
+            architecture = card["architecture"]
+            networks = cls(
+                VoiceEncoder(channels=architecture["encoder_channels"]),
+                Generator(channels=architecture["generator_channels"]),
+            )
+        except (KeyError, TypeError) as error:
+            raise InputError(path, f"has an incomplete card ({error})", "copy it again") from None
         return load_exactly(networks, tensors, path).eval()
