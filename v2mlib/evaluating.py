@@ -59,7 +59,8 @@ def predict_methods(world, models, *, split="test", workers=None, progress=True)
     -------
     dict of str to DataFrame
         ``mean_face``, ``sex_mean_face``, ``ridge`` (on Praat's pitch and formants), the models,
-        and ``ceiling``: identities as the index, a row per utterance where a method hears.
+        and, of a world whose law is known, ``ceiling``: identities as the index, a row per
+        utterance where a method hears.
 
     Raises
     ------
@@ -82,11 +83,13 @@ def predict_methods(world, models, *, split="test", workers=None, progress=True)
             )
     options = {"split": split, "workers": workers, "progress": progress}
     found = baselines.predict_baselines(world, **options)
+    found |= {name: predict_world(model, world, **options) for name, model in models.items()}
+    if not hasattr(world, "ceiling_coefficients"):  # nobody knows what is attainable
+        return found
     chosen = (world.identities["split"] == split).to_numpy()
     ceiling = pd.DataFrame(
         world.ceiling_coefficients[chosen], index=world.identities.loc[chosen, "identity"]
     )
-    found |= {name: predict_world(model, world, **options) for name, model in models.items()}
     return found | {"ceiling": ceiling}
 
 
@@ -96,7 +99,7 @@ def judge_world(folder, models, *, split="test", measures, baseline="mean_face",
     Parameters
     ----------
     folder : path
-        The world.
+        The world, or a built data set.
     models : sequence of str
         Weights by name or file.
     split : {"test", "validation"}
@@ -111,14 +114,14 @@ def judge_world(folder, models, *, split="test", measures, baseline="mean_face",
     Returns
     -------
     Judged
-        Beside the mean face, the sex-mean face, ridge regression and the ceiling.
+        Beside the mean face, the sex-mean face, ridge regression and, of a world, the ceiling.
 
     Raises
     ------
     InputError
         If the world, the weights or the baseline cannot be used.
     """
-    from v2mlib.datasets import load_world
+    from v2mlib.datasets import load_data
     from v2mlib.faces import load_face_model
     from v2mlib.metrics import evaluate, summarise
     from v2mlib.metrics.scoring import score_methods
@@ -126,11 +129,11 @@ def judge_world(folder, models, *, split="test", measures, baseline="mean_face",
     from v2mlib.models import Voice2Mesh
 
     loaded = {name: Voice2Mesh.load(name) for name in models}
-    world = load_world(folder)
+    world = load_data(folder)
     _require_method(baseline, [*_REFERENCES, *loaded])
     predictions = predict_methods(world, loaded, split=split, progress=progress)
-    kind = world.config["world"]
-    skills = skill_table(score_methods(world, predictions, split=split), world=kind)
+    kind = world.config.get("world")  # None for recorded people: no law, no ceiling, no skill
+    skills = kind and skill_table(score_methods(world, predictions, split=split), world=kind)
     people = world.identities[world.identities["split"] == split]
     references = pd.DataFrame(
         np.asarray(world.reference_coefficients)[people.index], index=people["identity"]
@@ -140,10 +143,14 @@ def judge_world(folder, models, *, split="test", measures, baseline="mean_face",
         sex=people["sex"].to_numpy(), measures=measures, progress=progress,
     )  # fmt: skip
     summary = summarise(
-        errors, baseline=baseline, ceiling="ceiling", by=_groups(errors), world=kind
+        errors,
+        baseline=baseline,
+        ceiling=kind and "ceiling",
+        by=_groups(errors),
+        world=kind or "default",
     )
     words = {name: words for name, words in METHODS.items() if name not in loaded}
-    title = f"{kind} world, {split}"
+    title = f"{kind} world, {split}" if kind else f"recorded people (no ceiling known), {split}"
     return Judged(errors, summary, skills, title, kind, words, baseline)
 
 

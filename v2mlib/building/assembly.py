@@ -14,6 +14,7 @@ import pandas as pd
 from v2mlib.checks import InputError
 from v2mlib.datasets import dataset as layout
 from v2mlib.datasets.manifest import make_manifest
+from v2mlib.datasets.shards import NO_SPLIT
 from v2mlib.datasets.splits import SPLITS
 
 _TRUTH_COLUMNS = ["face_px", "n_landmarks", "yaw_deg", "residual_px", "residual_relative", "rule"]
@@ -183,7 +184,7 @@ def _split(people, utterances, config):
     side = people["identity"].map(split)
     left_out = people["accepted"] & side.isna()
     people = people.assign(
-        split=side.fillna(layout.NO_SPLIT),
+        split=side.fillna(NO_SPLIT),
         accepted=people["accepted"] & ~left_out,
         reason=people["reason"].mask(left_out, f"left out by the split {config.split!r}"),
     )
@@ -210,7 +211,7 @@ def _index(utterances, people):
     number = utterances.groupby("identity", sort=False).cumcount()
     index = utterances.assign(
         utterance=number,
-        split=side.where(utterances["accepted"], layout.NO_SPLIT),
+        split=side.where(utterances["accepted"], NO_SPLIT),
         problem="",
     )
     index = index[index["n_frames"] > 0].reset_index(drop=True)

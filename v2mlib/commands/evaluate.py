@@ -118,7 +118,7 @@ def _shown(options, found):
     shown = {"data": options.data or options.references, "baseline": found.baseline}
     if options.data:
         shown |= {"world": found.world, "split": options.split}
-        shown["skills"] = found.skills.to_dict("records")
+        shown["skills"] = None if found.skills is None else found.skills.to_dict("records")
     return shown | {"summary": found.summary.to_dict("records")}
 
 

@@ -20,7 +20,6 @@ LINES = "truth/lines.parquet"
 COEFFICIENTS = "truth/coefficients.npz"
 LANDMARKS = "truth/landmarks.npy"
 SOURCES = "sources.parquet"
-NO_SPLIT = "none"
 _AGAIN = "build it again: `v2m data voxceleb3d` goes on where it stopped"
 
 

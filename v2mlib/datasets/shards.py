@@ -16,6 +16,9 @@ from v2mlib.checks import InputError
 from v2mlib.files import atomic
 
 N_MELS = 64
+NO_SPLIT = "none"
+"""Split of utterances that have features and are not to be used."""
+
 DTYPE = np.float16
 
 

@@ -12,6 +12,7 @@ import psutil
 import torch
 
 from v2mlib.checks import InputError
+from v2mlib.datasets.shards import NO_SPLIT
 
 FRAMES_PER_SECOND = 100
 
@@ -103,7 +104,7 @@ class ResidentUtterances:
     """
 
     def __init__(self, store, identities, *, device="cpu", resident=None):
-        usable = store.index[store.index["n_frames"] > 0]
+        usable = store.index[(store.index["n_frames"] > 0) & (store.index["split"] != NO_SPLIT)]
         heard = set(usable["identity"])
         self.identities = [identity for identity in identities if identity in heard]
         if not self.identities:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from v2mlib.checks import InputError
+from v2mlib.datasets.shards import NO_SPLIT
 from v2mlib.fitting.praat_features import COLUMNS, praat_features
 
 PENALTIES = tuple(np.logspace(-3, 5, 33).tolist())
@@ -169,7 +170,7 @@ def praat_ridge(world, *, split="test", workers=None, progress=True):
     """
     coefficients, people, known, _ = _parts(world, split)
     measured = praat_features(world, workers=workers, progress=progress)
-    measured = measured.set_index("identity")
+    measured = measured[measured["split"] != NO_SPLIT].set_index("identity")
     own = measured.loc[measured["split"] == split, list(COLUMNS)]
     names = people.loc[known, "identity"]
     averaged = measured[list(COLUMNS)].groupby(level=0).mean().reindex(names)
