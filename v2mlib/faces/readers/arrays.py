@@ -57,7 +57,9 @@ def read_mat(path, names, *, optional=()):
         If the file is absent or damaged, or lacks a variable.
     """
     try:
-        stored = scipy.io.loadmat(path, variable_names=[*names, *optional])
+        # Given a name, scipy would hide that a file is absent, and try others.
+        with open(path, "rb") as stream:
+            stored = scipy.io.loadmat(stream, variable_names=[*names, *optional])
     except FileNotFoundError:
         raise InputError(path, "does not exist", "check the path") from None
     except NotImplementedError:
