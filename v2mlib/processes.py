@@ -21,7 +21,7 @@ from pathlib import Path
 
 from v2mlib.checks import InputError, V2MError
 
-_THREAD_LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+THREAD_LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def processors():
@@ -141,7 +141,7 @@ def _start(target, setup):
     environment["PYTHONPATH"] = os.pathsep.join(
         [root, *filter(None, [environment.get("PYTHONPATH")])]
     )
-    environment.update(dict.fromkeys(_THREAD_LIMITS, "1"))  # the processes are the parallelism
+    environment.update(dict.fromkeys(THREAD_LIMITS, "1"))  # the processes are the parallelism
     child = subprocess.Popen(
         [sys.executable, "-m", "v2mlib.processes"],
         stdin=subprocess.PIPE,

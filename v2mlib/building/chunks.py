@@ -9,6 +9,7 @@ import errno
 import hashlib
 import json
 import os
+import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -158,7 +159,12 @@ def known_in_chunks(folder, count):
     known = {}
     for file in sorted(Path(folder).glob("[!.]*.npz")):
         start = 0
-        for row in read_rows(file):
+        try:
+            rows = read_rows(file)
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile):  # after a power cut
+            file.unlink()
+            continue
+        for row in rows:
             entry = Entry(row["path"], row["size_bytes"], row["mtime_ns"])
             known[entry] = Known(row, str(file), start)
             start += count(row)

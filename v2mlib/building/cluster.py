@@ -3,12 +3,18 @@
 import contextlib
 import logging
 import os
+import signal
+import subprocess
+import sys
 import time
 import uuid
 from pathlib import Path
 
+import v2mlib
 from v2mlib import __version__
+from v2mlib.building.publishing import WORK
 from v2mlib.checks import InputError, V2MError
+from v2mlib.processes import THREAD_LIMITS, processors
 
 _IN_FLIGHT = 256  # tasks with the scheduler at a time, however many there are
 _PATIENCE_S = 60
@@ -27,6 +33,7 @@ class Workers:
 
     def __init__(self, client, n_workers):
         self._client, self.n_workers = client, n_workers
+        self._running = {}  # jobs by key
 
     def run(self, function, jobs):
         """Call a function once per job.
@@ -60,9 +67,11 @@ class Workers:
         try:
             yield from self._spread(function, jobs)
         except KilledWorker as error:
+            paths = self._running.get(error.task, {}).get("paths", ["?"])
             raise V2MError(
-                f"workers died again and again on one chunk of files ({error.task}), from lack "
-                "of memory? Run again with fewer workers: what is finished is kept"
+                f"workers died again and again on the files from {paths[0]} to {paths[-1]}; from "
+                "lack of memory, run again with fewer workers; from a file among them, remove it: "
+                "what is finished is kept"
             ) from None
         except (CancelledError, CommClosedError):
             raise V2MError("the scheduler was lost; run again: what is finished is kept") from None
@@ -75,6 +84,7 @@ class Workers:
         def submit(job):
             # Not by its content: a job that failed in an earlier run must be tried again.
             key = f"{function.__name__}-{uuid.uuid4().hex}"
+            self._running[key] = job
             return client.submit(_guarded, function, job, key=key)
 
         first = [submit(job) for job, _ in zip(waiting, range(_IN_FLIGHT), strict=False)]
@@ -83,6 +93,7 @@ class Workers:
         for future in running:
             answer = future.result()
             future.release()
+            del self._running[future.key]
             for job in waiting:
                 running.add(submit(job))
                 break
@@ -116,8 +127,6 @@ def workers(folder, *, scheduler=None, n_workers=None, n_jobs=None):
         If the scheduler does not answer, has no workers, or its workers do not see the folder
         or run another version of this package.
     """
-    from v2mlib.processes import processors
-
     if scheduler is not None:
         with _remote(scheduler, folder) as client:
             yield Workers(client, max(sum(client.nthreads().values()), 1))
@@ -127,19 +136,74 @@ def workers(folder, *, scheduler=None, n_workers=None, n_jobs=None):
     if n_workers <= 1:
         yield Workers(None, 1)
         return
+    with _local(n_workers, Path(folder)) as client:
+        yield Workers(client, n_workers)
+
+
+@contextlib.contextmanager
+def _local(n_workers, folder):
+    """A scheduler in this process, and workers that need nothing from the caller's script.
+
+    `LocalCluster` would start them with multiprocessing's spawn method, which imports the
+    caller's main script again and fails for scripts without a main guard.
+    """
     from distributed import Client, LocalCluster
 
     with (
         LocalCluster(
-            n_workers=n_workers,
-            threads_per_worker=1,
-            processes=True,
+            n_workers=0,
+            protocol="tcp",
+            host="127.0.0.1",
             dashboard_address=None,
             silence_logs=logging.CRITICAL,
         ) as cluster,
         Client(cluster) as client,
     ):
-        yield Workers(client, n_workers)
+        children = _start_workers(cluster.scheduler_address, n_workers, folder)
+        try:
+            client.wait_for_workers(n_workers, timeout=_PATIENCE_S)
+            yield client
+        except TimeoutError:
+            raise V2MError(
+                f"workers did not start within {_PATIENCE_S} s; {_log_of(folder)} says why"
+            ) from None
+        finally:
+            _stop(children)
+
+
+def _start_workers(address, n_workers, folder):
+    environment = dict(os.environ)
+    root = str(Path(v2mlib.__file__).resolve().parents[1])
+    inherited = filter(None, [environment.get("PYTHONPATH")])
+    environment["PYTHONPATH"] = os.pathsep.join([root, *inherited])
+    environment.update(dict.fromkeys(THREAD_LIMITS, "1"))  # the workers are the parallelism
+    environment["DASK_LOGGING__DISTRIBUTED"] = "error"
+    words = ["worker", address, "--nthreads", "1", "--nworkers", str(n_workers), "--no-dashboard"]
+    # Should this process be killed, they notice that the scheduler is gone, and end.
+    words += ["--death-timeout", str(_PATIENCE_S)]
+    _log_of(folder).parent.mkdir(parents=True, exist_ok=True)
+    with open(_log_of(folder), "ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "dask", *words],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=environment,
+            start_new_session=True,
+        )
+
+
+def _stop(children):
+    children.terminate()  # they remove their scratch folders
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        children.wait(5)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(children.pid, signal.SIGKILL)
+    children.wait()
+
+
+def _log_of(folder):
+    return folder / WORK / "workers.log"
 
 
 @contextlib.contextmanager

@@ -27,8 +27,8 @@ def measure_photos(job):
     dict
         `files`, `seconds` (processor time) and `amount` (photographs).
     """
-    began = time.process_time()
     engine = engine_of(job["engine"])
+    began = time.process_time()
     rows = []
     landmarks = np.full((len(job["paths"]), N_LANDMARKS, 2), np.nan, np.float32)
     for number, path in enumerate(job["paths"]):
