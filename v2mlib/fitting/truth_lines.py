@@ -25,9 +25,10 @@ def measure_lines(shape_coefficients, model):
     DataFrame
         One row per face; columns are pairs (line, measure) of `MEASURES`: lengths of all
         corrected lines in mm, ratios to the outer interocular distance of the four that have one.
+        No columns for a model without lines.
     """
     names = model.line_names()
-    first, second = np.array([model.line(name) for name in names]).T
+    first, second = np.array([model.line(name) for name in names], dtype=int).reshape(-1, 2).T
     faces = torch.as_tensor(np.asarray(shape_coefficients), dtype=model.mean.dtype)
     gaps = model.decode(faces, vertices=first) - model.decode(faces, vertices=second)
     lengths = gaps.double().norm(dim=-1).cpu().numpy()  # (face, line)
@@ -35,7 +36,7 @@ def measure_lines(shape_coefficients, model):
     for name in _ratio_lines(model):
         ratio = lengths[:, names.index(name)] / lengths[:, names.index(DIVISOR)]
         columns[name, MEASURES[1]] = ratio
-    return pd.DataFrame(columns)
+    return pd.DataFrame(columns, index=range(len(faces)))
 
 
 def line_uncertainties(identity, shape_coefficients, shape_covariance, model):

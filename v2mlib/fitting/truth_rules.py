@@ -28,8 +28,9 @@ class TruthConfig:
     min_face_px : float, pixels
         Side of the square as large as the box around the landmarks, at least.
     min_sharpness : float
-        Least value of the table's column `sharpness`, where it has one; see
-        `v2mlib.photos.sharpness`.
+        Least value of the column `sharpness`, where the table has one; see
+        `v2mlib.photos.quality.sharpness`. Sharp photographs have 0.14 or more, the same out of
+        focus by a fortieth of the face 0.04 to 0.08.
     residual_sds : float, standard deviations
         Residuals further above the population's are rejected; a robust z-score (median and
         median absolute deviation) of their logarithm.
@@ -41,7 +42,7 @@ class TruthConfig:
     max_yaw_deg: float = 55.0
     min_landmarks: int = 40
     min_face_px: float = 40.0
-    min_sharpness: float = 0.0
+    min_sharpness: float = 0.06
     residual_sds: float = 5.0
     mislabelled_share: float = 0.01
 
