@@ -103,8 +103,14 @@ def shipped_predictions(name_or_path="phantom"):
         path = shipped(f"{name_or_path}_evaluation.npz")
     try:
         card = json.loads(path.with_suffix(".json").read_text("utf-8"))
-        if card["data_sha256"] != sha256(path):
-            raise InputError(path, "is damaged, or its card is another's", "copy both again")
+        is_whole = card["data_sha256"] == sha256(path)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            path, f"or its card cannot be read ({type(error).__name__})", "copy both again"
+        ) from None
+    if not is_whole:
+        raise InputError(path, "is damaged, or its card is another's", "copy both again")
+    try:
         with np.load(path, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
     except (OSError, ValueError, KeyError, TypeError) as error:
