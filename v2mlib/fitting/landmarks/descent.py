@@ -224,16 +224,31 @@ def _step(batch, progress, evaluation, model, sets):
     state, damping = progress.state, progress.damping
     if not model.shared:
         add_shape_prior(matrix, pull, state, model)
-    if (damping > 0).any():
-        matrix.diagonal(dim1=1, dim2=2).mul_(1 + damping[:, None])
+    diagonal = matrix.diagonal(dim1=1, dim2=2)
+    extra = diagonal * damping[:, None]
+    diagonal += extra
     if not model.shared:
         step, failed, _ = solve_alone(matrix, pull)
-        return step, failed
+        return step, failed, (step * (pull + extra * step)).sum(1)
     groups = groups_of(batch, model)
     n = model.basis.n_shape
     shape = state.coefficients.new_zeros((groups.count, n))
     shape[groups.row] = state.coefficients[:, :n]
-    return solve_shared(matrix, pull, model.prior[:n], shape, groups)
+    prior = model.prior[:n]
+    step, failed = solve_shared(matrix, pull, prior, shape, groups)
+    promised = groups.total((step * (pull + extra * step)).sum(1))[groups.row]
+    promised = promised - (prior * state.coefficients[:, :n] * step[:, :n]).sum(1)
+    return step, failed, promised
+
+
+def _damped(damping, before, after, promised, better):
+    """Damping of the next step: more where less was gained than the quadratic model promised."""
+    slack = 50 * torch.finfo(before.dtype).eps * before
+    gain = (before - after + slack) / (promised + slack)
+    more = torch.where(better, damping * 4, damping * 10).clamp(min=1e-2)
+    less = torch.where(damping > 1e-4, damping / 10, torch.zeros_like(damping))
+    changed = torch.where(gain > 0.75, less, damping)
+    return torch.where(better & (gain > 0.4), changed, more)
 
 
 def descend(batch, model):
@@ -282,7 +297,7 @@ def _iterate(batch, progress, model, number):
         progress, settled = _slide(progress, model)
     now = evaluate(batch, progress, model)
     sets = row_sets(batch, progress, model)
-    step, failed = _step(batch, progress, now, model, sets)
+    step, failed, promised = _step(batch, progress, now, model, sets)
     moved = progress._replace(state=progress.state.moved(step, model.camera))
     energy = evaluate(batch, moved, model).energy
     slack = 50 * torch.finfo(energy.dtype).eps
@@ -295,8 +310,7 @@ def _iterate(batch, progress, model, number):
         groups = groups_of(batch, model)
         done = (groups.total((~done).to(energy.dtype)) == 0)[groups.row]
     state = progress.state.chosen(better, moved.state)
-    damping = torch.where(better, progress.damping / 10, (progress.damping * 10).clamp(min=1e-3))
-    damping = torch.where(damping < 1e-5, torch.zeros_like(damping), damping)
+    damping = _damped(progress.damping, now.energy, energy, promised, better)
     progress = Progress(state, damping, progress.iterations + 1, done, failed, progress.choice)
     # A face that no damping helps has stalled; it is given up as not converged.
     stalled = damping > 1e8

@@ -14,7 +14,7 @@ from v2mlib.fitting.landmarks.observations import MIN_LANDMARKS, observe, refuse
 from v2mlib.fitting.landmarks.results import Results
 
 #: Above this condition number of the normal equations, "auto" takes double precision.
-SINGLE_LIMIT = 1e5
+SINGLE_LIMIT = 1e6
 
 
 def fit_landmarks(
@@ -175,7 +175,8 @@ def _precision(batch, known, config):
         return getattr(torch, config.precision)
     if known.prior.min() == 0:
         return torch.float64
-    largest = (known.basis.basis**2).sum((1, 2)).max() * len(known.prior)
+    flat = known.basis.basis.flatten(1)
+    largest = torch.linalg.matrix_norm(flat @ flat.T, 2)
     condition = 1 + largest / batch.noise.min() ** 2 / known.prior.min()
     return torch.float32 if condition < SINGLE_LIMIT else torch.float64
 
