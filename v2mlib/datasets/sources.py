@@ -154,7 +154,7 @@ def _photographs(vggface, people, progress):
         if name in paths
     ]
     photos = photos.assign(identity=photos["name"].map(matches.identity))
-    photos = photos.dropna(subset="identity")[PHOTO_COLUMNS]
+    photos = photos.dropna(subset="identity")[PHOTO_COLUMNS].astype(object)
     rejected = pd.concat([rejected, rejected_table(rows)])
     part = Sources(people[IDENTITY_COLUMNS], nothing, photos, rejected)
     return part, matches.unmatched_identities

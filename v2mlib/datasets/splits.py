@@ -247,9 +247,8 @@ def _drawn(identities, share, salt):
         lambda identity: hashlib.sha256(f"{salt} {identity}".encode()).hexdigest()
     )
     drawn = np.zeros(len(identities), dtype=bool)
-    for _, rows in (
-        identities["sex"].fillna("").groupby(identities["sex"].fillna("")).indices.items()
-    ):
+    sexes = identities["sex"].fillna("")
+    for rows in sexes.groupby(sexes).indices.values():
         order = rows[np.argsort(ranks.to_numpy()[rows], kind="stable")]
         drawn[order[: round(share * len(rows))]] = True
     return drawn
