@@ -230,5 +230,5 @@ def _explained(found, truth):
 
 
 def _ratios(shape, model):
-    lines = line_ratios(model.decode(torch.as_tensor(shape)), model)
+    lines = line_ratios(model.decode(torch.tensor(shape)), model)
     return np.stack([np.asarray(lines[name]) for name in RATIO_LINES], 1)
