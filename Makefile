@@ -17,7 +17,7 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "v2mlib needs Python 3.11 or newer; $(PYTHON) is older: make PYTHON=python3.11 ..." >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[phantom,photos,fan,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[phantom,photos,fan,study,dev]'
 	@# Open3D brings dash, whose source extension would make JupyterLab ask to be rebuilt.
 	@rm -f $(VENV)/share/jupyter/lab/extensions/dash-jupyterlab.tgz
 	@$(BIN)/python -m v2mlib.doctor --repair

@@ -1,0 +1,106 @@
+"""The mixed logistic regression against a literal Laplace approximation and known truths."""
+
+import numpy as np
+import pytest
+from scipy.special import expit
+
+from v2mlib.checks import InputError
+from v2mlib.stats.mixed import _Likelihood, mixed_preference, mixed_preference_table
+from v2mlib.stats.studies import StudyDesign, require_answers, simulate_study
+
+pytest.importorskip("gpboost", reason="the extra 'study' is not installed")
+
+
+def laplace(questions, bias, preference, subject_sd, item_sd):
+    """Negative log-likelihood, written out: mode of the effects, curvature at the mode."""
+    subject = questions.groupby("subject").ngroup().to_numpy()
+    item = questions.groupby(["section", "item"]).ngroup().to_numpy()
+    n, n_subjects, n_items = len(questions), subject.max() + 1, item.max() + 1
+    design = np.zeros((n, n_subjects + n_items))
+    design[np.arange(n), subject] = 1
+    design[np.arange(n), n_subjects + item] = 1
+    sds = np.r_[np.full(n_subjects, subject_sd), np.full(n_items, item_sd)]
+    chosen = questions["chosen"].to_numpy(float)
+    fixed = preference + bias * np.where(questions["shown_first"], 1, -1)
+    effects = np.zeros(len(sds))
+    for _ in range(50):
+        p = expit(fixed + design @ effects)
+        curvature = design.T @ (design * (p * (1 - p))[:, None]) + np.diag(1 / sds**2)
+        effects = effects + np.linalg.solve(curvature, design.T @ (chosen - p) - effects / sds**2)
+    p = expit(fixed + design @ effects)
+    curvature = design.T @ (design * (p * (1 - p))[:, None]) + np.diag(1 / sds**2)
+    log_joint = np.log(np.where(chosen == 1, p, 1 - p)).sum() - 0.5 * (effects**2 / sds**2).sum()
+    return -log_joint + np.log(sds).sum() + 0.5 * np.linalg.slogdet(curvature)[1]
+
+
+@pytest.fixture(scope="module")
+def answers():
+    design = StudyDesign(n_subjects=30, sections=("one",), n_items=8, inattentive=0)
+    return simulate_study(design, seed=2)
+
+
+def test_the_likelihood_is_that_of_a_literal_laplace(answers):
+    questions = require_answers(answers)
+    likelihood = _Likelihood(questions)
+    for point in ((0.1, 0.3, 0.5, 0.8), (0.0, -0.4, 1.2, 0.3), (-0.3, 1.0, 0.05, 2.0)):
+        ours = likelihood([*point[:2], *np.log(point[2:])])
+        assert ours == pytest.approx(laplace(questions, *point), rel=1e-6)
+
+
+def test_the_estimate_maximises_the_literal_likelihood(answers):
+    questions = require_answers(answers)
+    fit = mixed_preference(answers)
+    preference = np.log(fit.proportion / (1 - fit.proportion))
+    best = (fit.order_bias, preference, fit.subject_sd, fit.item_sd)
+    height = laplace(questions, *best)
+    assert height == pytest.approx(-fit.log_likelihood, abs=1e-5)
+    for place in range(4):
+        for step in (-0.05, 0.05):
+            moved = list(best)
+            moved[place] += step
+            if min(moved[2:]) > 0:
+                assert laplace(questions, *moved) > height
+    for end in (fit.ci_low, fit.ci_high):
+        logit = np.log(end / (1 - end))
+        held = min(
+            laplace(questions, fit.order_bias + d, logit, s, i)
+            for d in (-0.03, 0, 0.03)
+            for s in fit.subject_sd * np.array([0.9, 1, 1.1])
+            for i in fit.item_sd * np.array([0.9, 1, 1.1, 1.2, 1.4, 1.6])
+        )
+        assert held - height == pytest.approx(1.92, abs=0.15)
+
+
+def test_what_is_dialled_in_comes_out():
+    design = StudyDesign(
+        n_subjects=120,
+        sections=("one",),
+        n_items=25,
+        preference=0.65,
+        subject_sd=0.6,
+        item_sd=0.9,
+        order_bias=0.3,
+        inattentive=0,
+    )
+    fit = mixed_preference(simulate_study(design, seed=1))
+    # The spread of these 120 people is 0.507.
+    assert fit.subject_sd == pytest.approx(0.507, abs=0.12)
+    assert fit.item_sd == pytest.approx(0.9, abs=0.35)
+    assert fit.order_bias == pytest.approx(0.3, abs=0.12)
+    assert fit.ci_low < 0.65 < fit.ci_high
+    assert (fit.n_subjects, fit.n_items, fit.n_answers) == (120, 25, 3000)
+
+
+def test_sections_and_refusals(answers):
+    two = simulate_study(StudyDesign(n_subjects=12, sections=("a", "b"), n_items=5), seed=3)
+    assert mixed_preference_table(two)["section"].tolist() == ["a", "b", "overall"]
+    with pytest.raises(InputError, match="all alike"):
+        mixed_preference(answers.assign(chosen=True))
+    with pytest.raises(InputError, match="1 subjects"):
+        mixed_preference(answers[answers["subject"] == 0])
+
+
+def test_a_missing_library_is_named(answers, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "gpboost", None)
+    with pytest.raises(InputError, match=r"v2mlib\[study\]"):
+        mixed_preference(answers)
