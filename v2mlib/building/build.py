@@ -32,6 +32,7 @@ def build_dataset(
     scheduler=None,
     n_workers=None,
     verify=False,
+    files_per_task=chunks.FILES_PER_CHUNK,
     progress=True,
     announce=lambda line: None,
 ):
@@ -57,6 +58,8 @@ def build_dataset(
         process.
     verify : bool
         Whether to read every file again and compare its checksum, and the data set's own.
+    files_per_task : int
+        Files that a worker takes at a time. The result does not depend on it.
     progress : bool
         Whether to show progress bars on the standard error stream.
     announce : callable
@@ -76,12 +79,14 @@ def build_dataset(
     V2MError
         If workers die again and again; run again, it goes on.
     """
+    if files_per_task < 1:
+        raise InputError(f"{files_per_task} files per task", "is not possible", "give 1 or more")
     config, out = config or BuildConfig(), Path(out).expanduser().absolute()
     try:
         out.mkdir(parents=True, exist_ok=True)
         _refuse_strangers(out)
         with only_one(out, "another build of a data set"):
-            build = _Build(sources, out, config, progress, announce)
+            build = _Build(sources, out, config, files_per_task, progress, announce)
             return build.run(scheduler, n_workers, verify)
     except OSError as error:
         raise InputError(
@@ -94,11 +99,12 @@ def build_dataset(
 class _Build:
     """One run of a build, in a folder that is its own."""
 
-    def __init__(self, sources, out, config, progress, announce):
+    def __init__(self, sources, out, config, files_per_task, progress, announce):
         from v2mlib.faces import load_face_model
 
         self.sources, self.out, self.config = sources, out, config
         self.progress, self.announce = progress, announce
+        self.files_per_task = files_per_task
         self.began = time.perf_counter()
         self.model = load_face_model(config.face_model)
         self.keys = {"voices": _digest(voices_recipe()), "photos": _digest(photos_recipe(config))}
@@ -149,7 +155,7 @@ class _Build:
             known |= earlier.known(kind)
         known |= chunks.known_in_chunks(folder, _COUNT[kind])
         pending = [entry for entry in wanted if entry not in known]
-        jobs = chunks.deal(pending, folder)
+        jobs = chunks.deal(pending, folder, self.files_per_task)
         if kind == "photos":
             jobs = [job | {"engine": self.config.engine} for job in jobs]
         if pending and len(pending) < len(wanted):

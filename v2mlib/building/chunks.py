@@ -78,7 +78,7 @@ def entry_of(path):
     return Entry(path, status.st_size, status.st_mtime_ns)
 
 
-def deal(entries, folder, size=FILES_PER_CHUNK):
+def deal(entries, folder, size):
     """Deal files into chunks.
 
     Parameters

@@ -1,6 +1,6 @@
 """``v2m data``: paired voices and faces on disk."""
 
-from v2mlib.commands import json_line, results_on_stdout, say
+from v2mlib.commands import json_line, landmark_weights, results_on_stdout, say
 
 
 def add_parser(subparsers):
@@ -41,6 +41,7 @@ def add_parser(subparsers):
     phantom.add_argument("--json", action="store_true", help="one JSON object on stdout")
     phantom.set_defaults(run=run_phantom)
     _add_voxceleb3d(kinds)
+    landmark_weights.add_parser(kinds)
 
 
 def _add_voxceleb3d(kinds):
@@ -79,6 +80,7 @@ def _add_voxceleb3d(kinds):
     add("--seed", type=int, default=0, metavar="N", help="of the split (0)")
     add("--scheduler", metavar="ADDRESS", help="of a Dask cluster, tcp://HOST:8786")
     add("--workers", type=int, metavar="N", help="processes here (one per processor)")
+    add("--files-per-task", type=int, default=128, metavar="N", help="of each worker's share (128)")
     add("--verify", action="store_true", help="compare checksums, not only size and time")
     add("--json", action="store_true", help="one JSON object on stdout")
     parser.set_defaults(run=run_voxceleb3d)
@@ -151,6 +153,7 @@ def run_voxceleb3d(options):
             scheduler=options.scheduler,
             n_workers=options.workers,
             verify=options.verify,
+            files_per_task=options.files_per_task,
             announce=say,
         )
     if options.json:
