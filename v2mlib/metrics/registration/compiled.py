@@ -16,6 +16,9 @@ import numpy as np
 #: Ends of a registration.
 CONVERGED, CYCLING, EXHAUSTED, LOST, SINGULAR = range(5)
 
+#: How far beyond the nearest vertex a search looks for the second one, in edges of a cube.
+_SLACK = 0.1
+
 
 def compiled(function):
     """Compile without the interpreter's lock; keep the result on disk where that is possible."""
@@ -139,16 +142,18 @@ def _search(x, y, z, begin, reach, slack, points, order, start, low, counts, edg
                         for k in range(start[row + first], start[row + last + 1]):
                             dx, dy, dz = x - points[k, 0], y - points[k, 1], z - points[k, 2]
                             d = dx * dx + dy * dy + dz * dz
+                            if d >= second or k == nearest:
+                                continue
                             if d < best or (d == best and order[k] < order[nearest]):
                                 second, best, nearest = best, d, k
-                                shorter = np.sqrt(d) + slack
-                                if shorter < radius:
-                                    radius, square = shorter, shorter * shorter
-                            elif d < second and k != nearest:
+                                radius = min(radius, np.sqrt(d) + slack)
+                            else:
                                 second = d
+                            radius = min(radius, np.sqrt(second))
+                            square = radius * radius
                     ky += way_y
             kz += way_z
-    return nearest, best, min(np.sqrt(second), radius)
+    return nearest, best, radius
 
 
 @compiled
@@ -231,12 +236,11 @@ def _corners(points):
 @compiled
 def _accumulate(
     pose, points, normals, target, planes, inner, order, start, low, counts, edge,
-    reach, cosine, slack, step, moved, nearest, partner, bound, searched, distance, sums,
+    reach, cosine, nearest, partner, bound, known, distance, sums,
 ):  # fmt: skip
     """One pass: partners, distances and normal equations at a pose.
 
-    `moved (step,)` says how far any point is from where it was at each earlier step, `searched`
-    at which step a vertex's `nearest` was searched for and `bound` what that search left.
+    `nearest` was last searched for when a point was at `known`; `bound` is what that left.
     Returns the sum of squares, the count, and the change of the sum that stands for all partners.
     """
     r00, r01, r02, t0 = pose[0, 0], pose[0, 1], pose[0, 2], pose[0, 3]
@@ -251,12 +255,19 @@ def _accumulate(
         q = nearest[i]
         dx, dy, dz = x - target[q, 0], y - target[q, 1], z - target[q, 2]
         d = dx * dx + dy * dy + dz * dz
-        sure = bound[i] - moved[searched[i]]
+        u, v, w = x - known[i, 0], y - known[i, 1], z - known[i, 2]
+        sure = bound[i] - np.sqrt(u * u + v * v + w * w)
         if sure < reach and (sure < 0.0 or sure * sure < d):
+            if i > 0:  # the neighbour's partner may be nearer by now: less to search
+                p = nearest[i - 1]
+                dx, dy, dz = x - target[p, 0], y - target[p, 1], z - target[p, 2]
+                if dx * dx + dy * dy + dz * dz < d:
+                    q = p
             q, d, bound[i] = _search(
-                x, y, z, q, reach, slack, target, order, start, low, counts, edge
+                x, y, z, q, reach, _SLACK * edge, target, order, start, low, counts, edge
             )
-            nearest[i], searched[i] = q, step
+            nearest[i] = q
+            known[i, 0], known[i, 1], known[i, 2] = x, y, z
             dx, dy, dz = x - target[q, 0], y - target[q, 1], z - target[q, 2]
         a, b, c = planes[q, 0], planes[q, 1], planes[q, 2]
         u, v, w = normals[i, 0], normals[i, 1], normals[i, 2]
@@ -325,19 +336,18 @@ def register_pair(
     the last one, and how it ended.
     """
     n = len(points)
-    corners, poses, moved = _corners(points), np.empty((most + 1, 3, 4)), np.zeros(most + 1)
+    corners, poses = _corners(points), np.empty((most + 1, 3, 4))
     poses[0] = np.eye(3, 4)
     errors, prints = np.empty(most + 1), np.empty(most + 1, np.uint64)
     nearest, partner = begin.copy(), np.full(n, -2, np.int64)
-    bound, searched = np.full(n, -1.0), np.zeros(n, np.int64)
+    bound, known = np.full(n, -1.0), np.zeros((n, 3))
     distance, label = np.empty(n), np.uint64(0)
     steps, now, end, length = 0, 0, EXHAUSTED, np.inf
     while True:
         sums = np.zeros((6, 7))
-        slack = min(max(length, 0.05 * edge), 0.5 * edge)
         squares, kept, change = _accumulate(
             poses[now], points, normals, target, planes, inner, order, start, low, counts, edge,
-            reach, cosine, slack, steps, moved, nearest, partner, bound, searched, distance, sums,
+            reach, cosine, nearest, partner, bound, known, distance, sums,
         )  # fmt: skip
         label += change
         if kept < 6:
@@ -364,6 +374,4 @@ def register_pair(
             length = _farthest(corners, poses[steps + 1], poses[steps])
             steps += 1
             now = steps
-        for k in range(steps + 1):
-            moved[k] = _farthest(corners, poses[k], poses[now])
     return poses[now].copy(), distance, steps, length, end
