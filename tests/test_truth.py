@@ -157,7 +157,8 @@ def test_planted_faults_are_found_and_named(world, fitted, model):
     assert faces.identities["usable"].all()
     assert faces.identities["n_used"].sum() == (fault == "").sum()
     people = world[0]
-    swapped = faces.identities["identity"].isin(photos["identity"][fault == "another"]).to_numpy()
+    theirs = faces.identities["identity"].isin(photos["identity"][fault == "another"])
+    swapped = np.flatnonzero(theirs)
     gullible = reference_faces(photos, landmarks, model, config=TruthConfig(mislabelled_share=0))
     assert not (gullible.photos["rule"] == "person").any()
     error_mm = [

@@ -228,8 +228,8 @@ def estimate_noise(singles, codes, *, seed=0):
     """Noise of the landmarks relative to the face's size, from a sample of people.
 
     First from the residuals of each photograph's own fit, corrected for the parameters it
-    spends; then raised (or lowered) by how much photographs of one person really disagree:
-    neighbouring landmarks err together, so residuals alone promise too much.
+    spends; then raised where photographs of one person disagree more than that: neighbouring
+    landmarks err together, and residuals alone promise too much.
 
     Parameters
     ----------
@@ -259,7 +259,7 @@ def estimate_noise(singles, codes, *, seed=0):
         _, information, _ = refine_singly(sample, noise, n_steps=1)
         factor = disagreement(information.precision, information.score, codes, codes.max() + 1)
         if np.isfinite(factor):
-            noise = max(noise * float(np.sqrt(np.clip(factor, 0.25, 100.0))), LEAST_NOISE)
+            noise = max(noise * float(np.sqrt(np.clip(factor, 1.0, 100.0))), LEAST_NOISE)
     return noise
 
 
