@@ -268,16 +268,21 @@ def test_train_and_evaluate(tiny, tmp_path, capsys):
     assert main([*train, "--batch-size", "4"]) == 1
     assert capsys.readouterr().err.startswith("v2m: ")
 
-    evaluate = ["evaluate", "--data", data, "--model", weights]
+    evaluate = ["evaluate", "--data", data, "--model", weights, "--no-icp"]
     assert main([*evaluate, "--out", str(tmp_path / "scores"), "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
     mean = {row["method"]: row for row in shown["skills"] if row["measure"] == "mean"}
     assert list(mean) == ["mean_face", "sex_mean_face", "ridge", weights, "ceiling"]
     assert mean["ceiling"]["error"] == pytest.approx(result.summary["ceiling"])
-    assert {path.name for path in (tmp_path / "scores").iterdir()} == {
-        "scores.parquet",
-        "skills.csv",
+    written = {path.name for path in (tmp_path / "scores").iterdir()}
+    assert written >= {"errors.parquet", "summary.csv", "skills.csv", "tables.tex", "skill.svg"}
+    summary = {
+        row["method"]: row
+        for row in shown["summary"]
+        if (row["group"], row["measure"], row["definition"]) == ("all", "are_mean", "corrected")
     }
+    assert summary["ceiling"]["error"] == pytest.approx(mean["ceiling"]["error"], rel=1e-4)
+    assert summary["mean_face"]["skill"] == 0
     assert main(evaluate) == 0
     assert "default world, test; 12 identities" in capsys.readouterr().out
 

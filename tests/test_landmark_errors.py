@@ -12,7 +12,7 @@ from v2mlib import metrics
 from v2mlib.checks import InputError, ShapeError
 from v2mlib.faces import load_face_model
 from v2mlib.faces.lines import DIVISOR, RATIO_LINES
-from v2mlib.metrics.correspondence import added_lines
+from v2mlib.metrics.correspondence import added_lines, coefficient_rmse
 from v2mlib.metrics.scoring import RMSE, coefficient_errors
 
 DEFINITIONS = ("mean", "published")
@@ -175,6 +175,24 @@ def test_vertex_rmse_is_that_of_the_coefficients(phantom):
     nose = phantom.region("nose")
     by_hand = (decoded[0] - decoded[1])[:, nose].square().sum(-1).mean(-1).sqrt()
     assert torch.allclose(metrics.vertex_rmse(*decoded, phantom, "nose"), by_hand)
+
+
+@pytest.mark.parametrize("align", [False, True])
+def test_distances_follow_from_coefficients_without_decoding(phantom, align):
+    predicted, reference = np.random.default_rng(0).normal(size=(2, 6, phantom.n_shape))
+    predicted[3] = reference[3]
+    exact = phantom.to(dtype=torch.float64)
+    faces = [exact.decode(torch.tensor(c)) for c in (predicted, reference)]
+    expected = metrics.vertex_rmse(*faces, exact, align=align).numpy()
+    found = coefficient_rmse(predicted, reference, phantom, align=align)
+    assert found == pytest.approx(expected, rel=1e-6, abs=1e-4)
+    # Far apart the best motion without a check could be a mirror.
+    wild = small_model(n_vertices=12, landmarks=np.zeros(68)).to(dtype=torch.float64)
+    predicted, reference = np.random.default_rng(1).normal(size=(2, 50, 5)) * 40
+    faces = [wild.decode(torch.tensor(c)) for c in (predicted, reference)]
+    expected = metrics.vertex_rmse(*faces, wild, align=align).numpy()
+    found = coefficient_rmse(predicted, reference, wild, align=align)
+    assert found == pytest.approx(expected, rel=1e-9)
 
 
 def test_line_errors_are_differences_of_lengths(phantom):

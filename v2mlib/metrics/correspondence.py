@@ -1,5 +1,6 @@
 """Errors by correspondence: both faces share a topology, so every vertex knows its partner."""
 
+import numpy as np
 import torch
 
 from v2mlib.checks import InputError
@@ -65,6 +66,55 @@ def vertex_rmse(predicted, reference, model, region=None, *, align=False):
         predicted = align_points(predicted, reference).aligned
     n_vertices = reference.shape[-2]
     return back(torch.linalg.vector_norm(predicted - reference, dim=(-2, -1)) / n_vertices**0.5)
+
+
+def coefficient_rmse(predicted, reference, model, *, align=False):
+    r"""`vertex_rmse` of faces given by shape coefficients, without decoding them.
+
+    A face is linear in its coefficients, so sums over vertices are quadratic forms in them: with
+    :math:`a` the coefficients after a leading 1 and :math:`B_{vx}` the model's rows,
+    :math:`\sum_v p_{vx} r_{vy} = a_p^T (\sum_v B_{vx}^T B_{vy})\, a_r`. The best rigid motion
+    follows from these 3 x 3 sums: it leaves :math:`|p|^2 + |r|^2 - 2 (s_1 + s_2 \pm s_3)` of the
+    centred faces, :math:`s` their singular values.
+
+    Parameters
+    ----------
+    predicted, reference : array_like, (face, shape), standard deviations
+        Shape coefficients, row by row.
+    model : MorphableModel
+        What they are coefficients of.
+    align : bool
+        Whether to move the predictions rigidly first.
+
+    Returns
+    -------
+    ndarray, (face,), mm
+        The errors.
+
+    References
+    ----------
+    Kabsch, Acta Cryst. A32 (1976), for the residual of the best rotation.
+    """
+    rows = (model.shape_basis * model.shape_std).double().cpu().numpy()  # (vertex, xyz, shape)
+    apart = np.asarray(predicted, dtype=float) - np.asarray(reference, dtype=float)
+    if not align:
+        gram = np.einsum("vxs,vxt->st", rows, rows, optimize=True)
+        squares = np.einsum("fs,st,ft->f", apart, gram, apart, optimize=True)
+        return np.sqrt(squares.clip(0) / model.n_vertices)
+    rows = np.concatenate([model.mean.double().cpu().numpy()[..., None], rows], axis=2)
+    rows -= rows.mean(0)  # a rigid motion moves centres onto one another
+    flat = rows.reshape(len(rows), -1)
+    sums = (flat.T @ flat).reshape(3, rows.shape[2], 3, rows.shape[2])
+    faces = [
+        np.concatenate([np.ones((len(c), 1)), np.asarray(c, dtype=float)], axis=1)
+        for c in (predicted, reference)
+    ]
+    spread = [np.einsum("fs,xsxt,ft->f", f, sums, f, optimize=True) for f in faces]
+    products = np.einsum("fs,xsyt,ft->fxy", *(faces[0], sums, faces[1]), optimize=True)
+    singular = np.linalg.svd(products, compute_uv=False)
+    singular[:, 2] *= np.sign(np.linalg.det(products))  # proper: a face is never mirrored
+    squares = spread[0] + spread[1] - 2 * singular.sum(1)
+    return np.sqrt(squares.clip(0) / model.n_vertices)
 
 
 def added_lines(model):

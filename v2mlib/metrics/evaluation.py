@@ -8,7 +8,7 @@ from tqdm import tqdm
 from v2mlib.checks import InputError
 from v2mlib.faces.lines import DIVISOR, RATIO_LINES
 from v2mlib.faces.named import REGIONS
-from v2mlib.metrics.correspondence import line_length_error, vertex_rmse
+from v2mlib.metrics.correspondence import coefficient_rmse, line_length_error, vertex_rmse
 from v2mlib.metrics.face_rows import (
     FaceRows,
     as_rows,
@@ -18,6 +18,7 @@ from v2mlib.metrics.face_rows import (
     tidy,
 )
 from v2mlib.metrics.landmarks import normalised_mean_error
+from v2mlib.metrics.miniature import boxes, miniature
 from v2mlib.metrics.ratios import absolute_ratio_error
 
 MEASURES = ("are", "nme", "lines", "vertex", "rmse")
@@ -118,9 +119,9 @@ def evaluate(
         blocks += blocks_of(method, rows.faces, positions(rows.identity, people["identity"], what))
     errors = [[] for _ in blocks]
     if direct := [name for name in measures if name != "rmse"]:
-        rules = _rules(direct, model, definitions)
-        for table, block in zip(errors, blocks, strict=True):
-            table.append(_by_block(block, reference.faces, model, rules))
+        measured = _direct(blocks, reference.faces, model, direct, definitions)
+        for table, found in zip(errors, measured, strict=True):
+            table.append(found)
     if "rmse" in measures:
         registered = _registered(blocks, reference.faces, model, regions, directions, progress)
         for table, found in zip(errors, registered, strict=True):
@@ -152,6 +153,25 @@ def _sexes(sex, identities):
     return np.where(known, sex, None)
 
 
+def _direct(blocks, reference, model, measures, definitions):
+    """Errors that need no registration."""
+    small = miniature(model)
+    rules = _rules(measures, small, definitions)
+    truth = small.faces(reference, boxes(reference, model))
+    for block in blocks:
+        found = {}
+        if rules:
+            predicted = small.faces(block.faces)
+            for rule in rules:
+                for measure, definition, error in rule(predicted, truth[block.position]):
+                    found[measure, definition] = error.numpy()
+        if "vertex" in measures:
+            for align in (False, True):
+                how = "aligned" if align else "as predicted"
+                found["vertex_rmse_mm", how] = _vertex(block, reference, model, align)
+        yield _levels(pd.DataFrame(found))
+
+
 def _rules(measures, model, definitions):
     """Functions of two batches of faces that give errors by measure and definition."""
     has_divisor = DIVISOR in model.published_lines
@@ -174,13 +194,19 @@ def _rules(measures, model, definitions):
         found = line_length_error(predicted, reference, model)
         yield from ((f"{line}_mm", "corrected", error) for line, error in found.items())
 
-    def vertex(predicted, reference):
-        for align in (False, True):
-            error = vertex_rmse(predicted, reference, model, align=align)
-            yield "vertex_rmse_mm", "aligned" if align else "as predicted", error
+    known = {"are": are, "nme": nme, "lines": lines}
+    return [known[name] for name in measures if name in known]
 
-    known = {"are": are, "nme": nme, "lines": lines, "vertex": vertex}
-    return [known[name] for name in measures]
+
+def _vertex(block, reference, model, align):
+    if block.faces.ndim == 2 and reference.ndim == 2:
+        return coefficient_rmse(block.faces, reference[block.position], model, align=align)
+    found = []
+    for start in range(0, len(block.faces), _BLOCK):
+        part = slice(start, start + _BLOCK)
+        faces = (block.faces[part], reference[block.position[part]])
+        found.append(vertex_rmse(*(_decoded(f, model) for f in faces), model, align=align).cpu())
+    return np.concatenate(found)
 
 
 def _decoded(faces, model):
@@ -188,24 +214,6 @@ def _decoded(faces, model):
     faces = torch.tensor(np.asarray(faces, dtype=np.float32), device=model.mean.device)
     # Decoded in float32, but a norm over a hundred thousand numbers is not summed in it.
     return (model.decode(faces) if faces.ndim == 2 else faces).double()
-
-
-def _by_block(block, reference, model, rules):
-    parts = []
-    for start in range(0, len(block.faces), _BLOCK):
-        part = slice(start, start + _BLOCK)
-        predicted = _decoded(block.faces[part], model)
-        truth = _decoded(reference[block.position[part]], model)
-        parts.append(
-            pd.DataFrame(
-                {
-                    (measure, definition): error.cpu().numpy()
-                    for rule in rules
-                    for measure, definition, error in rule(predicted, truth)
-                }
-            )
-        )
-    return _levels(pd.concat(parts, ignore_index=True))
 
 
 def _levels(table):

@@ -89,7 +89,7 @@ def as_rows(given, model, what, identities=None):
     if len(identity) != len(faces) or faces.ndim != 1 + n_face_axes:
         raise ShapeError(f"{what} have shape {faces.shape} for {len(identity)} rows of identities")
     _require_sound(what, identity, faces)
-    return FaceRows(identity, faces, sex)
+    return FaceRows(identity, np.ascontiguousarray(faces), sex)
 
 
 def _face_axes(faces, model, what):
