@@ -318,6 +318,54 @@ def test_order_on_disk_does_not_matter(corpus, monkeypatch):
         pd.testing.assert_frame_equal(one, other)
 
 
+def test_folders_that_do_not_belong_together(corpus, disk):
+    disk("others/Unknown_One/1.jpg")
+    with pytest.raises(InputError, match=r"leave no person to work with; the commonest reason: "):
+        find_sources(corpus, corpus / "others")
+
+
+def test_files_are_listed_and_not_looked_at(corpus, monkeypatch):
+    def refuse(path, *_, **__):
+        raise AssertionError(f"looked at {path}")
+
+    for name in ("stat", "lstat", "open"):
+        monkeypatch.setattr(os, name, refuse)
+    counts = [len(find(corpus, progress=False).table) for find in (find_recordings, find_photos)]
+    monkeypatch.undo()
+    assert counts == [4, 3]
+
+
+def test_a_folder_that_may_not_be_read_is_rejected(corpus, monkeypatch):
+    scandir = os.scandir
+
+    def forbidding(folder):
+        if os.path.basename(folder) in ("bbbbbbbbbbb", "Zoe_Ray"):
+            raise PermissionError(13, "Permission denied")
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", forbidding)
+    found = find_sources(corpus, corpus)
+    assert len(found.utterances) == 2
+    told = found.rejected.set_index("path")["reason"]
+    for folder in ("wav/id10001/bbbbbbbbbbb", "faces/Zoe_Ray"):
+        assert "cannot be read (Permission denied)" in told.loc[[str(corpus / folder)]].tolist()
+
+
+def test_names_that_are_not_text(corpus, tmp_path):
+    for folder, suffix in ((corpus / "faces/Ann_Lee", b"\xeb.jpg"), (corpus / "faces", b"Zo\xeb")):
+        target = os.path.join(os.fsencode(folder), suffix)
+        if suffix.endswith(b".jpg"):
+            open(target, "w").close()
+        else:
+            os.mkdir(target)
+    found = find_sources(corpus, corpus)
+    assert len(found.photos) == 2
+    assert reasons(found.rejected, "photo") == {
+        "\\udceb.jpg": "has a name that is not text (UTF-8): rename it"
+    }
+    found.rejected.to_parquet(tmp_path / "rejected.parquet")
+
+
 def test_missing_list_of_names_is_asked_for(corpus):
     (corpus / "vox1_meta.csv").rename(corpus / "people.csv")
     with pytest.raises(InputError, match=r"comes without the list of names, vox1_meta\.csv: down"):

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from v2mlib.checks import InputError, check_shape
 from v2mlib.datasets import vggface
-from v2mlib.datasets.scanning import absolute, list_folder, rejected_table
+from v2mlib.datasets.scanning import absolute, list_folder, list_or_reject, rejected_table
 from v2mlib.datasets.voxceleb import find_meta, read_meta, scan_tree
 from v2mlib.faces.geometry import align
 from v2mlib.faces.readers.arrays import read_npy
@@ -324,7 +324,7 @@ def _faces(folders, people, progress):
 
 
 def _scan_faces(place, identity, rows, rejected):
-    files = list_folder(place).files
+    files = list_or_reject(place, rejected).files
     among = frozenset(files)
     shapes, expressions = {}, {}
     for name in files:

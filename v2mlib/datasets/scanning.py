@@ -52,6 +52,55 @@ def list_folder(folder):
     return Listing(sorted(folders), sorted(files))
 
 
+def list_or_reject(folder, rejected):
+    """List a folder inside a tree; one that may not be read is rejected, and the rest goes on.
+
+    Parameters
+    ----------
+    folder : path
+        The folder.
+    rejected : list of (str, str, str)
+        Where to add kind, path and reason.
+
+    Returns
+    -------
+    Listing
+        Empty if the folder cannot be read.
+    """
+    try:
+        return list_folder(folder)
+    except InputError as error:
+        rejected.append(("identity", os.fspath(folder), error.problem))
+        return Listing([], [])
+
+
+def is_text(name):
+    """Whether a file's name is text that can be written to a table.
+
+    Parameters
+    ----------
+    name : str
+        As the operating system gave it.
+
+    Returns
+    -------
+    bool
+        False for names whose bytes are not UTF-8, as old archives unpack them.
+
+    Examples
+    --------
+    >>> is_text("Zoë.jpg"), is_text(os.fsdecode(b"Zo\\xeb.jpg"))
+    (True, False)
+    """
+    if name.isascii():
+        return True
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def absolute(folder):
     """Path of a folder that another process can use.
 
@@ -79,9 +128,11 @@ def rejected_table(rows):
     Returns
     -------
     pandas.DataFrame
-        `kind`, `path`, `reason`, in the order of the paths.
+        `kind`, `path`, `reason`, in the order of the paths; bytes of a name that are not UTF-8
+        are spelt out.
     """
-    table = pd.DataFrame(list(rows), columns=REJECTED_COLUMNS, dtype=object)
+    printable = [[text.encode(errors="backslashreplace").decode() for text in row] for row in rows]
+    table = pd.DataFrame(printable, columns=REJECTED_COLUMNS, dtype=object)
     return table.sort_values(["kind", "path"], kind="stable", ignore_index=True)
 
 

@@ -87,7 +87,8 @@ def find_sources(voxceleb=None, vggface=None, table=None, *, meta=None, paired=T
     if table is not None:
         parts.append(Sources(*read_table(table)))
     found = _joined(parts, places)
-    if paired and len(found.utterances) and len(found.photos):
+    asked = voxceleb is not None and vggface is not None
+    if paired and (asked or (len(found.utterances) and len(found.photos))):
         found = _with_both(found, reasons)
     present = {*found.utterances["identity"], *found.photos["identity"]}
     kept = found.identities[found.identities["identity"].isin(present)]

@@ -10,7 +10,14 @@ import pandas as pd
 from tqdm import tqdm
 
 from v2mlib.checks import InputError
-from v2mlib.datasets.scanning import Found, absolute, list_folder, rejected_table
+from v2mlib.datasets.scanning import (
+    Found,
+    absolute,
+    is_text,
+    list_folder,
+    list_or_reject,
+    rejected_table,
+)
 
 PHOTOS = (".jpg", ".jpeg", ".png")
 _OTHER_PICTURES = (".gif", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".avif")
@@ -106,6 +113,8 @@ def refusal(name, among=()):
     >>> refusal("00000001.JPG") is None
     True
     """
+    if not is_text(name):
+        return "has a name that is not text (UTF-8): rename it"
     stem, suffix = os.path.splitext(name)
     suffix = suffix.lower()
     if suffix in PHOTOS:
@@ -218,7 +227,7 @@ class _Nearest:
 
 
 def _scan(folder, name, rows, rejected, deepest):
-    folders, files = list_folder(folder)
+    folders, files = list_or_reject(folder, rejected)
     among = frozenset(files)
     for file in files:
         path = os.path.join(folder, file)

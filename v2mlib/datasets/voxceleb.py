@@ -7,7 +7,14 @@ import pandas as pd
 from tqdm import tqdm
 
 from v2mlib.checks import InputError
-from v2mlib.datasets.scanning import Found, absolute, list_folder, rejected_table
+from v2mlib.datasets.scanning import (
+    Found,
+    absolute,
+    is_text,
+    list_folder,
+    list_or_reject,
+    rejected_table,
+)
 from v2mlib.datasets.tables import Fault, read_lines, read_sex, refuse
 
 META_NAMES = ("vox1_meta.csv", "vox1_meta.tsv", "vox1_meta.txt")
@@ -144,10 +151,11 @@ def scan_tree(folder, refusal, expected, *, identity=r"id\d+", progress=True):
         If there is no such tree.
     """
     folder = absolute(folder)
-    trees = _trees(folder, re.compile(identity))
+    list_folder(folder)  # that it cannot be read is an error; of the folders inside, a report
+    rows, rejected = [], []
+    trees = _trees(folder, re.compile(identity), rejected)
     if not trees:
         raise InputError(folder, "holds no folder of a VoxCeleb identity", f"expected {expected}")
-    rows, rejected = [], []
     people = [(place, person) for place, names in trees for person in names]
     scans = {place: [] for place, _ in trees}
     for place, person in tqdm(people, "recordings", unit="person", delay=2, disable=not progress):
@@ -188,6 +196,8 @@ def refusal(name, among=()):
     >>> refusal("00001.wav") is None
     True
     """
+    if not is_text(name):
+        return "has a name that is not text (UTF-8): rename it"
     stem, suffix = os.path.splitext(name)
     suffix = suffix.lower()
     rivals = RECORDINGS[: RECORDINGS.index(suffix)] if suffix in RECORDINGS else RECORDINGS
@@ -207,7 +217,7 @@ def _convertible(refused):
     return any("ffmpeg" in reason for _, _, reason in refused)
 
 
-def _trees(folder, identity):
+def _trees(folder, identity, rejected):
     """Folders that hold identities, and the identities in each."""
     if identity.fullmatch(os.path.basename(folder)):
         return [(os.path.dirname(folder), [os.path.basename(folder)])]
@@ -215,7 +225,7 @@ def _trees(folder, identity):
     for _ in range(_FURTHEST + 1):
         below = []
         for place in level:
-            folders = list_folder(place).folders
+            folders = list_or_reject(place, rejected).folders
             names = [name for name in folders if identity.fullmatch(name)]
             if names:
                 trees.append((place, names))
@@ -227,19 +237,14 @@ def _trees(folder, identity):
 
 def _scan_identity(folder, identity, refusal):
     """Rows of an identity's files, and of its rejected ones."""
-    videos, strays = list_folder(folder)
-    rows = []
-    rejected = [
-        (
-            "utterance",
-            os.path.join(folder, name),
-            f"lies beside the folders of the videos; expected {identity}/<video>/{name}",
-        )
-        for name in strays
-    ]
+    rows, rejected = [], []
+    videos, strays = list_or_reject(folder, rejected)
+    for name in strays:
+        why = f"lies beside the folders of the videos; expected {identity}/<video>/{name}"
+        rejected.append(("utterance", os.path.join(folder, name), why))
     for video in videos:
         place = os.path.join(folder, video)
-        deeper, files = list_folder(place)
+        deeper, files = list_or_reject(place, rejected)
         for name in deeper:
             why = "is a folder where a clip was expected"
             rejected.append(("utterance", os.path.join(place, name), why))
