@@ -3,12 +3,19 @@
 import importlib
 
 _HOMES = {
+    "AdversarialConfig": "adversarial",
+    "Cascade": "cascade",
     "EngineConfig": "task",
     "PretrainingConfig": "pretraining",
     "SupervisedConfig": "supervised",
+    "TeacherConfig": "teacher_training",
+    "predict_cascade": "cascade",
     "predict_world": "prediction",
     "pretrain_encoder": "pretraining",
+    "shipped_predictions": "shipped",
+    "train_adversarial": "adversarial",
     "train_supervised": "supervised",
+    "train_teacher": "teacher_training",
 }
 _ROOMS = ("baselines",)
 

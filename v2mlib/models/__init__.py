@@ -4,10 +4,16 @@ import importlib
 
 _HOMES = {
     "CoefficientHeads": "heads",
+    "Critic": "discriminator",
     "Face": "face",
+    "FaceEmbedder": "discriminator",
     "Generator": "generator",
+    "ImageToFace": "image_to_face",
+    "MobileNetV1": "mobilenet_v1",
+    "MobileNetV2": "mobilenet_v2",
     "Voice2Mesh": "voice2mesh",
     "VoiceEncoder": "voice_encoder",
+    "VoiceToImage": "voice_to_image",
 }
 
 __all__ = list(_HOMES)
