@@ -1,8 +1,10 @@
 """Normalised mean error, lengths, vertex distances, symmetry: loops, known moves, invariances."""
 
+import json
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from faces_made import small_model
@@ -12,8 +14,10 @@ from v2mlib import metrics
 from v2mlib.checks import InputError, ShapeError
 from v2mlib.faces import load_face_model
 from v2mlib.faces.lines import DIVISOR, RATIO_LINES
+from v2mlib.faces.readers.slices import read_slice
 from v2mlib.metrics.correspondence import added_lines, coefficient_rmse
 from v2mlib.metrics.scoring import RMSE, coefficient_errors
+from v2mlib.paths import shipped
 
 DEFINITIONS = ("mean", "published")
 
@@ -321,8 +325,6 @@ def test_asymmetry_of_the_basel_model_is_reported(real_data):
 
 def test_faces_that_lack_what_is_asked_for_are_refused(real_data):
     folder = real_data / "bfm_derived_noncommercial" / "bfm_mean_topology.npz"
-    from v2mlib.faces.readers.slices import read_slice
-
     small = read_slice(folder, topology="bfm-38365")
     face = small.mean
     with pytest.raises(InputError, match=r"has no published ear line: .*published_substitute"):
@@ -338,3 +340,44 @@ def test_faces_that_lack_what_is_asked_for_are_refused(real_data):
         metrics.absolute_ratio_error(surrey.mean, surrey.mean, surrey)
     with pytest.raises(InputError, match="has no vertex for landmarks"):
         metrics.normalised_mean_error(surrey.mean, surrey.mean, surrey)
+
+
+# --- the two definitions of the lines ------------------------------------------------------------
+
+
+def test_effect_of_the_definition_by_hand():
+    model = slanted_model()
+    predicted, reference = faces(model, 30), faces(model, 30, seed=1)
+    found = metrics.definition_effect(predicted, reference, model).set_index("line")
+    errors = {d: metrics.absolute_ratio_error(predicted, reference, model, d)
+              for d in ("corrected", "published")}  # fmt: skip
+    for line in (*RATIO_LINES, "mean"):
+        means = {d: float(errors[d][line].mean()) for d in errors}
+        row = found.loc[line]
+        assert row["corrected"] == pytest.approx(means["corrected"])
+        assert row["quotient"] == pytest.approx(means["published"] / means["corrected"])
+        assert row["quotient_ci_low"] < row["quotient"] < row["quotient_ci_high"]
+    # The cheek over the published divisor, point by point.
+    (a, b), (c, d) = model.line("cheek"), model.line(DIVISOR, "published")
+    ratios = [
+        [math.dist(f[a], f[b]) / math.dist(f[c], f[d]) for f in batch]
+        for batch in (predicted, reference)
+    ]
+    mixed = np.mean([abs(p - r) for p, r in zip(*ratios, strict=True)])
+    assert found.loc["cheek", "divisor_swapped"] == pytest.approx(
+        mixed / found.loc["cheek", "corrected"]
+    )
+
+
+def test_stored_figures_of_real_faces_are_those_of_the_real_faces(real_data):
+    stored = json.loads(shipped("line_definitions.json").read_text())
+    basel = read_slice(real_data / "bfm_derived_noncommercial" / "bfm_mean_topology.npz")
+    ict = load_face_model(real_data / "ict_facekit" / "ict_face_f32.npz")
+    for name, model in (("bfm-53215", basel), ("ict-9409", ict)):
+        known = pd.DataFrame(stored["lines"][name]).set_index("line")
+        found = metrics.line_table(model).set_index("line")
+        assert found.to_numpy() == pytest.approx(known.to_numpy(), abs=1e-3)
+    divisor = stored["lines"]["bfm-53215"][0]
+    assert divisor["line"] == DIVISOR
+    assert divisor["published_mm"] == pytest.approx(94.0, abs=0.05)
+    assert divisor["corrected_mm"] == pytest.approx(86.3, abs=0.05)
