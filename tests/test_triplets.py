@@ -34,9 +34,9 @@ def test_partners_are_who_they_should_be(utterances):
         single = torch.tensor([utterances.identities[i] == "id00002" for i in batch.identity])
         assert torch.equal(found.has_positive, ~single)
         assert (utterances.identity[found.negative] != batch.identity).all()
+        other = utterances.identity[found.negative].tolist()
         positives |= set(zip(found.anchor.tolist(), found.positive.tolist(), strict=True))
-        negatives |= set(zip(batch.identity.tolist(),
-                             utterances.identity[found.negative].tolist(), strict=True))  # fmt: skip
+        negatives |= set(zip(batch.identity.tolist(), other, strict=True))
     assert len(positives) == 5 * 3 * 2 + 1  # all ordered pairs, and the single one with itself
     assert len(negatives) == 6 * 5
 
