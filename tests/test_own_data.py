@@ -86,6 +86,12 @@ def test_faults_of_own_data_are_named_by_line(own, old, new, message):
         read_table(own(OWN.replace(old, new)))
 
 
+def test_a_quotation_mark_that_is_never_closed(own):
+    path = own(OWN + 'ben,m,"b.flac,b.png\n' + "x" * 200_000)
+    with pytest.raises(InputError, match=r"is not a sound table .*: a quotation mark may be"):
+        read_table(path)
+
+
 def test_own_recordings_that_cannot_be_decoded_are_rejected(own):
     found = read_table(own(OWN + "ben,,b.m4a,\n"))
     assert dict(found.rejected[["kind", "reason"]].to_numpy()) == {

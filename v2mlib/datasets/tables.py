@@ -59,7 +59,7 @@ def read_lines(path, columns, *, required, strict=False):
     if not first:
         raise InputError(path, "is empty", "the first line must name the columns")
     separator = next((sign for sign in "\t;," if sign in first), None)
-    rows = _rows(text, separator, columns)
+    rows = _rows(path, text, separator, columns)
     _, names = next(rows)
     header = _header(path, names, columns, required, strict, separator)
     lines, faults = [], []
@@ -145,7 +145,7 @@ def _decode(path):
     return text
 
 
-def _rows(text, separator, columns):
+def _rows(path, text, separator, columns):
     """Number of the line and values of each row, the header first."""
     stream = io.StringIO(text, newline="")
     if separator is None:
@@ -156,10 +156,14 @@ def _rows(text, separator, columns):
     # Quotes mean something where commas separate; in a table of tabs they are part of a name.
     quoting = csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL
     reader = csv.reader(stream, delimiter=separator, quoting=quoting, skipinitialspace=True)
-    for values in reader:
-        values = [value.strip() for value in values]
-        if any(values):
-            yield reader.line_num, values
+    try:
+        for values in reader:
+            values = [value.strip() for value in values]
+            if any(values):
+                yield reader.line_num, values
+    except csv.Error as error:
+        remedy = "a quotation mark may be opened and never closed"
+        raise InputError(path, f"is not a sound table ({error})", remedy) from error
 
 
 def _between_spaces(line, n_columns):

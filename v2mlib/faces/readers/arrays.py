@@ -31,6 +31,9 @@ def read_npy(path):
     except FileNotFoundError:
         raise InputError(path, "does not exist", "this form of BFM needs it") from None
     except (OSError, EOFError, ValueError) as error:
+        if "allow_pickle" in str(error):
+            problem = "is not an array of numbers; loading it could run code, nothing was run"
+            raise InputError(path, problem, "save the numbers alone: numpy.save") from error
         raise InputError(path, f"is not a sound .npy file ({error})", _AGAIN) from error
 
 
