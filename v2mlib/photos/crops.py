@@ -131,14 +131,18 @@ def resize_bilinear(image, size):
     >>> resize_bilinear(np.array([[[0], [200]]], np.uint8), (1, 4))[0, :, 0].tolist()
     [0, 50, 150, 200]
     """
-    top, bottom, share_top, share_bottom = _taps(image.shape[0], size[0])
-    left, right, share_left, share_right = _taps(image.shape[1], size[1])
-    levels = image.astype(np.int32)
-    across = levels[:, left] * share_left[:, None] + levels[:, right] * share_right[:, None]
+    top, bottom, *shares_down = _taps(image.shape[0], size[0])
+    *columns, left_shares, right_shares = _taps(image.shape[1], size[1])
+    n_colours = image.shape[2]
+    # Rows that are needed, colours of a pixel side by side: many times faster than by pixel.
+    rows = image.take(np.concatenate([top, bottom]), 0).reshape(2 * len(top), -1)
+    left, right = ((c[:, None] * n_colours + np.arange(n_colours)).ravel() for c in columns)
+    across = rows.take(left, 1) * left_shares.repeat(n_colours)
+    across += rows.take(right, 1) * right_shares.repeat(n_colours)
     across >>= 4
-    down = (across[top] * share_top[:, None, None]) >> 16
-    down += (across[bottom] * share_bottom[:, None, None]) >> 16
-    return ((down + 2) >> 2).astype(np.uint8)
+    halves = across.reshape(2, len(top), -1) * np.stack(shares_down)[..., None]
+    halves >>= 16
+    return ((halves.sum(0, dtype=np.int32) + 2) >> 2).astype(np.uint8).reshape(*size, n_colours)
 
 
 @functools.lru_cache(maxsize=256)
