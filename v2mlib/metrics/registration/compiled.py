@@ -116,29 +116,26 @@ def _search(x, y, z, begin, reach, slack, points, order, start, low, counts, edg
     radius = min(np.sqrt(best), reach) + slack
     square = radius * radius
     nx, ny, nz = counts[0], counts[1], counts[2]
-    home_y = min(max(int(np.floor((y - low[1]) / edge)), 0), ny - 1)
-    home_z = min(max(int(np.floor((z - low[2]) / edge)), 0), nz - 1)
+    inverse = 1.0 / edge
+    cx, cy, cz = (x - low[0]) * inverse, (y - low[1]) * inverse, (z - low[2]) * inverse
+    home_y, home_z = min(max(int(cy), 0), ny - 1), min(max(int(cz), 0), nz - 1)
     for way_z in (1, -1):  # from the home layer outwards, so that the radius shrinks early
         kz = home_z if way_z == 1 else home_z - 1
         while 0 <= kz < nz:
-            floor = low[2] + kz * edge
-            gap = max(floor - z, 0.0, z - floor - edge)
+            gap = max(kz - cz, 0.0, cz - kz - 1.0) * edge
             gap_z = gap * gap
             if gap_z > square:
                 break
             for way_y in (1, -1):
                 ky = home_y if way_y == 1 else home_y - 1
                 while 0 <= ky < ny:
-                    floor = low[1] + ky * edge
-                    gap = max(floor - y, 0.0, y - floor - edge)
-                    left = square - gap_z - gap * gap
-                    if left < 0.0:
+                    gap = max(ky - cy, 0.0, cy - ky - 1.0) * edge
+                    if gap_z + gap * gap > square:
                         break
-                    half = np.sqrt(left)
-                    first = max(int(np.floor((x - half - low[0]) / edge)), 0)
-                    last = min(int(np.floor((x + half - low[0]) / edge)), nx - 1)
+                    half = radius * inverse
+                    first, last = max(int(cx - half), 0), min(int(cx + half), nx - 1)
+                    row = (kz * ny + ky) * nx
                     if first <= last:
-                        row = (kz * ny + ky) * nx
                         for k in range(start[row + first], start[row + last + 1]):
                             dx, dy, dz = x - points[k, 0], y - points[k, 1], z - points[k, 2]
                             d = dx * dx + dy * dy + dz * dz

@@ -7,7 +7,7 @@ import numpy as np
 from v2mlib.metrics.registration.compiled import Grid, cube_sort, register_pair
 
 #: Mean number of vertices in the cubes that a surface crosses: where searches were fastest.
-_PER_CUBE = 3.0
+_PER_CUBE = 8.0
 
 
 class Fit(NamedTuple):
