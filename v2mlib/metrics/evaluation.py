@@ -1,5 +1,7 @@
 """One tidy table of errors: a row per identity, method, measure and definition."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pandas as pd
 import torch
@@ -20,6 +22,7 @@ from v2mlib.metrics.face_rows import (
 from v2mlib.metrics.landmarks import normalised_mean_error
 from v2mlib.metrics.miniature import boxes, miniature
 from v2mlib.metrics.ratios import absolute_ratio_error
+from v2mlib.processes import processors
 
 MEASURES = ("are", "nme", "lines", "vertex", "rmse")
 """Groups of measures that `evaluate` knows; the last registers every face and takes longest."""
@@ -38,6 +41,8 @@ def evaluate(
     definitions=None,
     regions=("whole", *REGIONS),
     directions=("predicted_to_reference",),
+    registration=None,
+    workers=None,
     progress=False,
 ):
     """Errors of several methods: a row per identity, method, measure and definition.
@@ -70,6 +75,10 @@ def evaluate(
         What ``rmse`` registers, each on its own.
     directions : sequence of {"predicted_to_reference", "reference_to_predicted", "both"}
         Whose vertices look for the other's planes in ``rmse``; each takes its own time.
+    registration : RegistrationConfig, optional
+        Which correspondences count, and when to stop.
+    workers : int, optional
+        Threads that register; as many as there are processors by default.
     progress : bool
         Whether to show a progress bar on stderr while registering.
 
@@ -123,7 +132,8 @@ def evaluate(
         for table, found in zip(errors, measured, strict=True):
             table.append(found)
     if "rmse" in measures:
-        registered = _registered(blocks, reference.faces, model, regions, directions, progress)
+        options = (regions, directions, registration, workers, progress)
+        registered = _registered(blocks, reference.faces, model, *options)
         for table, found in zip(errors, registered, strict=True):
             table.append(found)
     return tidy(blocks, [pd.concat(tables, axis=1) for tables in errors], people)
@@ -221,27 +231,34 @@ def _levels(table):
     return table
 
 
-def _registered(blocks, reference, model, regions, directions, progress):
+def _registered(blocks, reference, model, regions, directions, config, workers, progress):
     """Point-to-plane errors; all predictions of an identity meet its reference together."""
     from v2mlib.metrics.registration import point_to_plane_rmse
 
     columns = [(f"rmse_{region}_mm", way) for region in regions for way in directions]
     tables = [np.full((len(block.faces), len(columns)), np.nan) for block in blocks]
-    for person in tqdm(range(len(reference)), desc="register", disable=not progress):
+
+    def register(person):
         rows = [np.flatnonzero(block.position == person) for block in blocks]
         predicted = torch.cat(
             [_decoded(b.faces[r], model) for b, r in zip(blocks, rows, strict=True)]
         )
         truth = _decoded(reference[[person]], model)[0]
-        found = np.stack(
-            [
-                np.asarray(point_to_plane_rmse(predicted, truth, model, region, direction=way))
-                for region in regions
-                for way in directions
-            ],
-            axis=1,
-        )
-        ends = np.cumsum([len(r) for r in rows])[:-1]
-        for table, r, values in zip(tables, rows, np.split(found, ends), strict=True):
-            table[r] = values
+        found = [
+            point_to_plane_rmse(predicted, truth, model, region, direction=way, config=config)
+            for region in regions
+            for way in directions
+        ]
+        return rows, torch.stack(found, dim=1).cpu().numpy()
+
+    # Threads, because the compiled search releases Python's lock: nothing is copied.
+    with ThreadPoolExecutor(workers or processors()) as pool:
+        people = tqdm(
+            pool.map(register, range(len(reference))),
+            desc="register", unit="identity", total=len(reference), disable=not progress,
+        )  # fmt: skip
+        for rows, found in people:
+            ends = np.cumsum([len(r) for r in rows])[:-1]
+            for table, r, values in zip(tables, rows, np.split(found, ends), strict=True):
+                table[r] = values
     return [_levels(pd.DataFrame(table, columns=columns)) for table in tables]
