@@ -10,7 +10,7 @@ from v2mlib import metrics
 from v2mlib.checks import InputError, ShapeError
 from v2mlib.faces import load_face_model
 from v2mlib.metrics.face_rows import FaceRows
-from v2mlib.metrics.published_tables import side_by_side
+from v2mlib.metrics.published_tables import lay_out
 from v2mlib.metrics.scoring import score_methods
 from v2mlib.metrics.skill import skill_table
 
@@ -405,7 +405,7 @@ def test_no_figure_stands_without_its_labels(table):
     ours = both[both["source"] == "ours"]
     assert set(ours["data"]) == {"made up"}
     assert set(both.loc[both["measure"] == "nme", "definition"]) >= {"mean", "published"}
-    shown = side_by_side(both)
+    shown = lay_out(both)
     assert shown.columns.names == ["data", "definition", "method"]
     assert shown.index.names == ["table", "measure"]
     known = summary.set_index(["group", "method", "measure", "definition"])

@@ -129,7 +129,7 @@ def compare_with_published(summary, *, data, table=(1, 2, 3), methods=None):
     return both.sort_values("measure", key=lambda m: m.map(place), kind="stable", ignore_index=True)
 
 
-def side_by_side(comparison, *, digits=4):
+def lay_out(comparison, *, digits=4):
     """Lay a comparison out as the paper does: a row per measure, a column per method.
 
     Parameters
