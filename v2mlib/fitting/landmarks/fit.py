@@ -11,6 +11,7 @@ from v2mlib.fitting.landmarks.contour import build_contour
 from v2mlib.fitting.landmarks.descent import FOCAL_OVER_HALF_SIDE, Batch, Model, descend
 from v2mlib.fitting.landmarks.normal import Camera
 from v2mlib.fitting.landmarks.observations import MIN_LANDMARKS, observe, refuse
+from v2mlib.fitting.landmarks.quick import descend_quickly, quick_table
 from v2mlib.fitting.landmarks.results import Results
 
 #: Above this condition number of the normal equations, "auto" takes double precision.
@@ -91,10 +92,13 @@ def fit_landmarks(
     dtype = _precision(batch, known, config)
     known, batch = _cast(known, batch, dtype)
     results = Results(seen, known, rows, names, model)
+    table = quick_table(batch, known, seen.problem)
     for faces in _chunks(rows, seen.problem, config.chunk):
         part = batch.rows(faces)
-        progress, mirrored = descend(part, known)
-        results.put(faces, part, progress, mirrored)
+        if table is None:
+            results.put(faces, part, *descend(part, known))
+        else:
+            results.put(faces, part, *descend_quickly(part, table, known))
     return results.finish()
 
 
