@@ -1,5 +1,6 @@
 """Image to face: an image of any size becomes pose and coefficients of a face model."""
 
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -10,6 +11,7 @@ from v2mlib.checks import InputError, check_shape
 from v2mlib.models.mobilenet_v1 import IMAGE_SIZE, MobileNetV1, whiten
 from v2mlib.models.mobilenet_v2 import N_POSE, MobileNetV2
 from v2mlib.models.weights import load_exactly, read_weights, write_weights
+from v2mlib.paths import shipped
 
 KIND = "image_to_face"
 NETWORKS = ("mobilenet_v1", "mobilenet_v2")
@@ -151,13 +153,13 @@ class ImageToFace(nn.Module):
         write_weights(path, self.state_dict(), {**(card or {}), **described}, half=half)
 
     @classmethod
-    def load(cls, path):
+    def load(cls, name_or_path):
         """Load what `save` wrote.
 
         Parameters
         ----------
-        path : path
-            The ``.safetensors`` file.
+        name_or_path : str or path
+            The ``.safetensors`` file; or a shipped name ("phantom").
 
         Returns
         -------
@@ -167,8 +169,11 @@ class ImageToFace(nn.Module):
         Raises
         ------
         InputError
-            If the files are missing, damaged or hold something else.
+            If the name is unknown, or the files are missing, damaged or hold something else.
         """
+        path = Path(name_or_path)
+        if not path.suffix and not path.exists():
+            path = shipped(f"{name_or_path}_{KIND}.safetensors")
         tensors, card = read_weights(path)
         if card.get("kind") != KIND:
             raise InputError(path, f"holds a {card.get('kind')}, not a {KIND}", "choose another")

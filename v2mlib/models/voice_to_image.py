@@ -1,5 +1,7 @@
 """Voice to image: the frozen voice encoder and the generator that was trained with it."""
 
+from pathlib import Path
+
 from torch import nn
 
 import v2mlib
@@ -7,6 +9,7 @@ from v2mlib.checks import InputError
 from v2mlib.models.generator import Generator
 from v2mlib.models.voice_encoder import VoiceEncoder, perturb_embedding
 from v2mlib.models.weights import load_exactly, read_weights, write_weights
+from v2mlib.paths import shipped
 
 KIND = "voice_to_image"
 
@@ -106,13 +109,13 @@ class VoiceToImage(nn.Module):
         write_weights(path, self.state_dict(), {**(card or {}), **described}, half=half)
 
     @classmethod
-    def load(cls, path):
+    def load(cls, name_or_path):
         """Load what `save` wrote.
 
         Parameters
         ----------
-        path : path
-            The ``.safetensors`` file.
+        name_or_path : str or path
+            The ``.safetensors`` file; or a shipped name ("phantom").
 
         Returns
         -------
@@ -122,8 +125,11 @@ class VoiceToImage(nn.Module):
         Raises
         ------
         InputError
-            If the files are missing, damaged or hold something else.
+            If the name is unknown, or the files are missing, damaged or hold something else.
         """
+        path = Path(name_or_path)
+        if not path.suffix and not path.exists():
+            path = shipped(f"{name_or_path}_{KIND}.safetensors")
         tensors, card = read_weights(path)
         if card.get("kind") != KIND:
             raise InputError(path, f"holds a {card.get('kind')}, not a {KIND}", "choose another")
