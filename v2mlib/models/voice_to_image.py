@@ -31,6 +31,7 @@ class VoiceToImage(nn.Module):
 
     Examples
     --------
+    >>> import torch
     >>> networks = VoiceToImage(VoiceEncoder(), Generator(channels=[8] * 5)).eval()
     >>> networks(torch.zeros(2, 300, 64)).shape
     torch.Size([2, 3, 64, 64])
