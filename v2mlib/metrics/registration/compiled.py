@@ -10,22 +10,15 @@ All functions that call each other live in this one file, because numba's cache 
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
+
+from v2mlib.metrics.registration.preparing import compiled
 
 #: Ends of a registration.
 CONVERGED, CYCLING, EXHAUSTED, LOST, SINGULAR = range(5)
 
 #: How far beyond the nearest vertex a search looks for the second one, in edges of a cube.
 _SLACK = 0.1
-
-
-def compiled(function):
-    """Compile without the interpreter's lock; keep the result on disk where that is possible."""
-    try:
-        return numba.njit(function, nogil=True, cache=True, error_model="numpy")
-    except RuntimeError:  # neither the package's folder nor the user's cache can be written
-        return numba.njit(function, nogil=True, error_model="numpy")
 
 
 class Grid(NamedTuple):
@@ -57,51 +50,6 @@ class Grid(NamedTuple):
     low: np.ndarray
     counts: np.ndarray
     edge: float
-
-
-@compiled
-def vertex_normals(points, triangles, n_wanted):
-    """Unit normals of the first vertices, area-weighted; 0 where there is no area."""
-    summed = np.zeros((len(points), 3))
-    for k in range(len(triangles)):
-        a, b, c = triangles[k, 0], triangles[k, 1], triangles[k, 2]
-        u, v = points[b] - points[a], points[c] - points[a]
-        x, y, z = u[1] * v[2] - u[2] * v[1], u[2] * v[0] - u[0] * v[2], u[0] * v[1] - u[1] * v[0]
-        for i in (a, b, c):
-            summed[i, 0] += x
-            summed[i, 1] += y
-            summed[i, 2] += z
-    for i in range(n_wanted):
-        x, y, z = summed[i, 0], summed[i, 1], summed[i, 2]
-        length = np.sqrt(x * x + y * y + z * z)
-        scale = 1.0 / length if length > 1e-12 else 0.0
-        for j in range(3):
-            summed[i, j] *= scale
-    return summed[:n_wanted].copy()
-
-
-@compiled
-def cube_sort(points, low, counts, edge):
-    """Where each cube's vertices begin, and the vertices in the order of their cubes."""
-    n = len(points)
-    cube = np.empty(n, np.int64)
-    start = np.zeros(counts[0] * counts[1] * counts[2] + 1, np.int32)
-    for i in range(n):
-        x = int((points[i, 0] - low[0]) / edge)
-        y = int((points[i, 1] - low[1]) / edge)
-        z = int((points[i, 2] - low[2]) / edge)
-        cube[i] = (z * counts[1] + y) * counts[0] + x
-        start[cube[i] + 1] += 1
-    for k in range(1, len(start)):
-        start[k] += start[k - 1]
-    order = np.empty(n, np.int64)
-    for i in range(n):
-        order[start[cube[i]]] = i
-        start[cube[i]] += 1
-    for k in range(len(start) - 1, 0, -1):
-        start[k] = start[k - 1]
-    start[0] = 0
-    return start, order
 
 
 @compiled
@@ -326,11 +274,27 @@ def register_pair(
 ):  # fmt: skip
     """Gauss-Newton on the distances to the planes of the nearest vertices.
 
-    `points` (vertex, xyz) and their unit `normals` stand at the start, `begin (vertex,)` guesses
-    each one's nearest target vertex; then come the fields of the target's `Grid` and `centre`,
-    the place of the coordinates' origin in the caller's frame. Returns the motion (3, 4), the
-    signed distance (vertex,) there (NaN without a partner), the number of steps, the length of
-    the last one, and how it ended.
+    Parameters
+    ----------
+    points, normals : ndarray of float64, (vertex, xyz=3)
+        The moving surface at the start, mm from the target's centre, and its unit normals.
+    begin : ndarray of int64, (vertex,)
+        A guess of each one's nearest target vertex.
+    target, planes, inner, order, start, low, counts, edge : ndarray and float
+        The fields of the target's `Grid`.
+    centre : ndarray of float64, (xyz=3,)
+        The target's centre in the caller's coordinates.
+    reach, cosine, tolerance : float
+        Largest distance (mm) and least cosine between normals of a correspondence; length of a
+        last step (mm).
+    most : int
+        Most steps.
+
+    Returns
+    -------
+    tuple
+        The motion (3, 4), the signed distance (vertex,) there, NaN without a partner, the
+        number of steps, the length of the last one, and how it ended.
     """
     n = len(points)
     corners, poses = _corners(points), np.empty((most + 1, 3, 4))

@@ -4,6 +4,7 @@ import dataclasses
 from typing import NamedTuple
 
 import numpy as np
+import torch
 
 from v2mlib.checks import InputError
 
@@ -27,6 +28,9 @@ class RegistrationConfig:
         Nor do they if their normals differ by more; 180 for no limit.
     reject_boundary : bool
         Nor does a vertex whose nearest one is on the rim of the mesh, or of the region.
+    least_share : float
+        Refuse a registration that keeps a smaller share of the vertices: its error would be
+        that of another, smaller region.
     scale : bool
         Whether the prediction first takes the size that fits the corresponding vertices best.
         Off: a face that is too large stays too large. The registration itself never scales.
@@ -39,6 +43,7 @@ class RegistrationConfig:
     max_distance_mm: float = 10.0
     max_angle_deg: float = 60.0
     reject_boundary: bool = True
+    least_share: float = 0.25
     scale: bool = False
     tolerance_mm: float = 1e-7
     max_iterations: int = 100
@@ -50,6 +55,8 @@ class RegistrationConfig:
                 raise InputError(f"{name} {getattr(self, name)}", "is not positive")
         if not 0 < self.max_angle_deg <= 180:
             raise InputError(f"max_angle_deg {self.max_angle_deg}", "is not in (0, 180]")
+        if not 0 <= self.least_share < 1:
+            raise InputError(f"least_share {self.least_share}", "is not in [0, 1)")
 
 
 class Registration(NamedTuple):
@@ -87,3 +94,24 @@ class Registration(NamedTuple):
     iterations: np.ndarray
     converged: np.ndarray
     step_mm: np.ndarray
+
+    def moved(self, predicted):
+        """Apply the motions to the faces they were found for.
+
+        Parameters
+        ----------
+        predicted : tensor or ndarray, (..., vertex, xyz=3), mm
+            Predicted faces, whole.
+
+        Returns
+        -------
+        tensor or ndarray, (..., vertex, xyz=3), mm
+            In the reference's frame.
+        """
+        if isinstance(predicted, torch.Tensor):
+            parts = (part.to(predicted) for part in self[:3])
+        else:
+            parts = self[:3]
+        rotation, translation, scale = parts
+        turned = scale[..., None, None] * (predicted @ rotation.swapaxes(-1, -2))
+        return turned + translation[..., None, :]

@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from v2mlib.metrics.registration.compiled import Grid, cube_sort, register_pair
+from v2mlib.metrics.registration.compiled import Grid, register_pair
+from v2mlib.metrics.registration.preparing import cube_sort
 
 #: Mean number of vertices in the cubes that a surface crosses: where searches were fastest.
 _PER_CUBE = 8.0
@@ -61,7 +62,7 @@ def target_of(surface, partners):
     return Target(grid, centre)
 
 
-def fit(moving, target, rotation, translation, config):
+def fit(moving, target, rotation, translation, config, n_steps):
     """Register one surface to another of the same vertices.
 
     Parameters
@@ -74,6 +75,8 @@ def fit(moving, target, rotation, translation, config):
         The start.
     config : RegistrationConfig
         Which correspondences count.
+    n_steps : int
+        The most to make; with 0 the surface is measured where it starts.
 
     Returns
     -------
@@ -94,7 +97,7 @@ def fit(moving, target, rotation, translation, config):
         float(config.max_distance_mm),
         float(np.cos(np.radians(config.max_angle_deg)) - 1e-12),
         float(config.tolerance_mm),
-        int(config.max_iterations),
+        n_steps,
     )
     turn, shift = pose[:, :3], pose[:, 3]
     ordered = np.empty_like(distance)

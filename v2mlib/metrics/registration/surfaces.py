@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from v2mlib.checks import InputError
-from v2mlib.metrics.registration.compiled import vertex_normals
+from v2mlib.metrics.registration.preparing import vertex_normals
 
 #: A rigid motion has six unknowns: fewer correspondences leave it undetermined.
 LEAST = 6
