@@ -92,7 +92,7 @@ def fit_landmarks(
     dtype = _precision(batch, known, config)
     known, batch = _cast(known, batch, dtype)
     results = Results(seen, known, rows, names, model)
-    table = quick_table(batch, known, seen.problem)
+    table = quick_table(model, batch, known, seen.problem)
     for faces in _chunks(rows, seen.problem, config.chunk):
         part = batch.rows(faces)
         if table is None:

@@ -1,16 +1,19 @@
 """The fast road: Newton-like steps whose matrices are tabulated by viewing direction.
 
 Where all faces weigh their landmarks alike, a fit needs no sum over landmarks at all. With ``Z``
-the mean face and the basis, centred, ``W = sum_l Z_l y_l^T`` (once per face) and the Gram matrices of
-``Z`` (once per model) give the exact gradient of coefficients, rotation and scale. The matrix of
-the step may be approximate: it is that of the mean face, seen from the nearest of a grid of
-directions. Pose eliminated, it is ``prior + k G``, ``k`` the only thing that differs from face to
-face, so that one eigendecomposition per direction serves all faces seen from there.
+the mean face and the basis, centred, ``W = sum_l Z_l y_l^T`` (once per face) and the Gram
+matrices of ``Z`` (once per model) give the exact gradient of coefficients, rotation and scale.
+
+The matrix of the first step is that of the mean face, seen from the nearest of a grid of
+directions. Pose eliminated, it is ``prior + k G`` where only ``k`` differs from face to face, so
+that one eigendecomposition per direction serves all faces seen from there. Later steps take the
+exact normal matrix of a state just passed, several steps one matrix.
 
 Steps are not guarded here: faces that do not settle are left to `descent`.
 """
 
 import math
+import weakref
 from typing import NamedTuple
 
 import torch
@@ -52,8 +55,8 @@ class Table(NamedTuple):
         The grid.
     basis : tensor, (K + 1, landmark * xyz)
         Mean and basis, centred.
-    inner : tensor, (1 + pair, K * K)
-        Gram matrices of the basis: their trace, then by pair.
+    inner : tensor, (2 + pair, (K + 4)^2)
+        See `_roomy`.
     unfold, twist : tensor
         See `_unfold` and `_twist`.
     double : tuple
@@ -118,14 +121,22 @@ def tabulate(known, weights):
         _grid(n_axes).to(dtype),
         extended.flatten(1).to(dtype),
         weights.to(dtype),
-        torch.cat([grams[:3].sum(0, keepdim=True), grams[: 6 * (n_axes == 2)]])[:, 1:, 1:]
-        .flatten(1)
-        .to(dtype),
+        _roomy(grams, n_axes).to(dtype),
         _unfold().to(dtype),
         _twist().to(dtype),
         (grams, cross, mean, weights, n_axes),
         {},
     )
+
+
+def _roomy(grams, n_axes):
+    """Prior, trace and pairs (1 + 1 + pair, (K + 4)^2) of the basis, with room for the pose."""
+    inner = torch.cat([grams[:3].sum(0, keepdim=True), grams[: 6 * (n_axes == 2)]])[:, 1:, 1:]
+    n = inner.shape[-1]
+    roomy = inner.new_zeros((len(inner) + 1, n + 4, n + 4))
+    roomy[0, :n, :n] = torch.eye(n, dtype=inner.dtype)
+    roomy[1:, :n, :n] = inner
+    return roomy.flatten(1)
 
 
 def _unfold():
@@ -319,24 +330,22 @@ def _factor(sums, now, table, n_axes):
     n = extended.shape[1] - 1
     points = (extended @ table.basis).unflatten(1, (-1, 3))
     turned = torch.cat([-skew(points), points[..., None]], -1)  # (face, landmark, xyz, 4)
+    factor = sums.precision * (2 * log_scale).exp()
+    mix = factor[:, None]
+    seen = turned
     if n_axes == 2:
         plane = rotation[:, :2]
         seen = (plane.mT @ plane)[:, None] @ turned
-        mix = torch.cat([torch.ones_like(plane[:, 0, :1]), -view_products(rotation[:, 2])], 1)
-    else:
-        seen, mix = turned, torch.ones_like(log_scale[:, None])
-    weighted = seen * table.weights[:, None, None]
+        mix = torch.cat([mix, view_products(rotation[:, 2]) * -mix], 1)
+    weighted = seen * (table.weights * factor[:, None])[..., None, None]
     crossed = weighted.permute(0, 3, 1, 2).flatten(2) @ table.basis[1:].T  # (face, 4, K)
-    own = weighted.flatten(1, 2).mT @ seen.flatten(1, 2)
-    factor = sums.precision * (2 * log_scale).exp()
-    matrix = extended.new_empty((len(extended), n + 4, n + 4))
-    inner = (mix * factor[:, None]) @ table.inner
-    matrix[:, :n, :n] = inner.unflatten(1, (n, n))
-    matrix.diagonal(dim1=1, dim2=2)[:, :n] += 1
-    matrix[:, n:, :n] = crossed * factor[:, None, None]
-    matrix[:, :n, n:] = matrix[:, n:, :n].mT
-    matrix[:, n:, n:] = own * factor[:, None, None]
-    return torch.linalg.cholesky_ex(matrix)[0]
+    own = weighted.flatten(1, 2).mT @ turned.flatten(1, 2)
+    # The table's matrices have room for the pose; its first is the prior.
+    flat = torch.cat([torch.ones_like(mix[:, :1]), mix], 1) @ table.inner
+    matrix = flat.unflatten(1, (n + 4, n + 4))
+    matrix[:, n:, :n] = crossed
+    matrix[:, n:, n:] = own
+    return torch.linalg.cholesky_ex(matrix)[0]  # which reads the lower triangle only
 
 
 def _tabulated_step(table, rotation, right, sums, log_scale):
@@ -383,11 +392,17 @@ def _start(points, table):
     return complete(inverse @ affine), log_scale, torch.zeros_like(root, dtype=torch.bool)
 
 
-def quick_table(batch, known, problem):
-    """Make the table where the fast road serves; else None.
+#: Tables of models that are still in use; the last of each.
+_TABLES = weakref.WeakKeyDictionary()
+
+
+def quick_table(model, batch, known, problem):
+    """Make the table where the fast road serves, or take the last one; else None.
 
     Parameters
     ----------
+    model : MorphableModel
+        The face model.
     batch : Batch
         All faces.
     known : Model
@@ -413,9 +428,15 @@ def quick_table(batch, known, problem):
     # Faces that lack landmarks go the other road; not worth it if most do.
     if (common <= 0).any() or (weights == common).all(1).sum() < FEWEST:
         return None
-    basis = known.basis.to(torch.float64)
-    known = known._replace(basis=basis, prior=known.prior.double())
-    return tabulate(known, common.double())
+    key = (camera.n_axes, tuple(common.tolist()))
+    key = (*key, config.shape_prior, config.expression_prior, common.device)
+    tables = _TABLES.setdefault(model, {})
+    if key not in tables:
+        basis = known.basis.to(torch.float64)
+        known = known._replace(basis=basis, prior=known.prior.double())
+        tables.clear()
+        tables[key] = tabulate(known, common.double())
+    return tables[key]
 
 
 def descend_quickly(batch, table, known):
