@@ -51,7 +51,9 @@ def read_photo(path):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about odd metadata
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=_FORMATS) as stored:
+            Image.init()  # loads the readers there are
+            known = [name for name in _FORMATS if name in Image.OPEN]
+            with Image.open(path, formats=known) as stored:
                 return _upright_rgb(stored, path)
     except InputError:  # a ValueError too: not to be wrapped below
         raise
