@@ -178,13 +178,13 @@ def _cell(photo, points, text, cell, whole):
             scale = size / (view[2] - view[0])
             placed = (points + 0.5 - np.array(view[:2])) * scale
             layer = picture.crop((0, 0, size, size))
-            _draw_landmarks(ImageDraw.Draw(layer), placed, size / 130)
+            _draw_landmarks(ImageDraw.Draw(layer), placed, size / 105)
             picture.paste(layer, (0, 0))
     draw = ImageDraw.Draw(picture)
     if reason:
         draw.rectangle((0, 0, size - 1, size - 1), outline=_REJECTED, width=3 * _FINER)
     _write(draw, name, residual, reason, size)
-    return picture.resize((cell, cell + _TEXT), Image.Resampling.LANCZOS), bool(reason)
+    return picture.reduce(_FINER), bool(reason)
 
 
 def _reduced(image, view, size):
@@ -213,7 +213,7 @@ def _draw_landmarks(draw, points, radius):
         ends = [*chain[1:], *(chain[:1] if part in _CLOSED else [])]
         for line in zip(chain, ends, strict=False):
             if np.isfinite(line).all():
-                draw.line(line, fill=PART_COLOURS[part], width=max(round(0.6 * radius), 1))
+                draw.line(line, fill=PART_COLOURS[part], width=max(round(0.5 * radius), 1))
     for part, where in LANDMARK_PARTS.items():
         for x, y in points[where][np.isfinite(points[where]).all(1)].tolist():
             ring = (x - radius, y - radius, x + radius, y + radius)
@@ -262,4 +262,4 @@ def _legend(width):
         draw.ellipse(dot, fill=PART_COLOURS[part], outline=_FAINT)
         draw.text((x + 3 * radius, middle), word, fill=_FAINT, font=font, anchor="lm")
         x += 3 * radius + int(draw.textlength(word, font)) + 12 * _FINER
-    return legend.resize((width, _LEGEND_HEIGHT), Image.Resampling.LANCZOS)
+    return legend.reduce(_FINER)

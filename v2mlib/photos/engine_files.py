@@ -109,10 +109,16 @@ def _read_truth(world):
     try:
         landmarks = np.load(world / LANDMARKS, allow_pickle=False)
         paths = pd.read_parquet(table, columns=["path"])["path"]
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, EOFError, ValueError, KeyError) as error:
         raise InputError(
             world,
             f"is a phantom world without sound landmarks ({error})",
             "make it again: `v2m data phantom` goes on where it stopped",
         ) from None
+    if len(landmarks) != len(paths):
+        raise InputError(
+            world,
+            f"has landmarks of {len(landmarks)} photos and lists {len(paths)}",
+            "make it again: `v2m data phantom` goes on where it stopped",
+        )
     return dict(zip(paths, landmarks.astype(np.float32), strict=True))
