@@ -2,9 +2,9 @@
 
 In a picture the jaw landmarks (0-16) are annotated on the visible outline of the face. When the
 head turns, the outline runs over other points of the skin: on the far side it moves from the jaw
-onto the cheek. Each landmark therefore has a line of candidate vertices, cut out of the mean face
-by a plane through the landmark, its mirror partner and the midline of the face; the candidate
-furthest out in the picture is the one that is seen on the outline.
+onto the cheek. Each landmark therefore has a line of candidate vertices, at the landmark's level
+of the mean face, from the landmark forwards; the candidate furthest out in the picture is the one
+that is seen on the outline.
 """
 
 from typing import NamedTuple
@@ -14,10 +14,6 @@ import torch
 from v2mlib.checks import InputError
 
 JAW = 17
-#: Landmarks down the midline that the planes of jaw landmarks 0 to 7 pass through.
-_MIDLINE = (27, 28, 30, 33, 51, 57, 57, 8)
-#: How far from the plane a vertex may lie, relative to the face's size.
-_THICKNESS = 0.02
 #: Candidates per line.
 _CANDIDATES = 32
 
@@ -100,10 +96,10 @@ def contour_lines(model):
             "has no mesh, only landmarks: its contour cannot slide",
             "take a whole face model, or FitConfig(slide_contour=False)",
         )
-    if (model.landmarks[:JAW] < 0).any() or (model.landmarks[list(_MIDLINE)] < 0).any():
+    if (model.landmarks[:JAW] < 0).any():
         raise InputError(
             where,
-            "lacks landmarks of the jaw or the midline: its contour cannot slide",
+            "lacks landmarks of the jaw: its contour cannot slide",
             "FitConfig(slide_contour=False)",
         )
     mean = model.mean.double().cpu()
@@ -111,17 +107,17 @@ def contour_lines(model):
     lines = [None] * JAW
     for k in range(JAW // 2):
         right, left = landmarks[k], landmarks[JAW - 1 - k]
-        front = mean[landmarks[_MIDLINE[k]]]
-        near = _near_plane(mean, model, mean[right], mean[left], front)
+        near = _near_plane(mean, model, mean[right], mean[left])
         middle = (mean[right] + mean[left])[0] / 2
-        lines[k] = _half(mean, near, right, front, middle, -1)
-        lines[JAW - 1 - k] = _half(mean, near, left, front, middle, 1)
+        lines[k] = _half(mean, near, right, middle, -1)
+        lines[JAW - 1 - k] = _half(mean, near, left, middle, 1)
     lines[JAW // 2] = landmarks[JAW // 2][None]
     return lines
 
 
-def _near_plane(mean, model, a, b, c):
-    normal = torch.linalg.cross(b - a, c - a)
+def _near_plane(mean, model, a, b):
+    """Vertices along the cut of the mean face with the plane through two points and along z."""
+    normal = torch.linalg.cross(b - a, mean.new_tensor([0.0, 0.0, 1.0]))
     height = (mean - a) @ (normal / normal.norm())
     corners = model.triangles.cpu()
     edges = torch.cat([corners[:, [0, 1]], corners[:, [1, 2]], corners[:, [2, 0]]])
@@ -130,7 +126,7 @@ def _near_plane(mean, model, a, b, c):
     return crossing.gather(1, closer[:, None])[:, 0].unique()
 
 
-def _half(mean, near, landmark, front, middle, side):
+def _half(mean, near, landmark, middle, side):
     """The plane's vertices between a landmark and the midline, in front of the landmark."""
     points, own = mean[near], mean[landmark]
     on_side = side * (points[:, 0] - middle) > 0
