@@ -412,7 +412,11 @@ def test_no_figure_stands_without_its_labels(table):
     row = known.loc[("all", "ours", "are_ear", "published")]
     text = shown.loc[(1, "are_ear"), ("made up", "published", "ours")]
     low, high = row["error_ci_low"], row["error_ci_high"]
-    assert text == f"{row['error']:.4f} [{low:.4f}, {high:.4f}]"
+    change = f"({row['change_percent']:+.1f} %)"
+    assert text == f"{row['error']:.4f} [{low:.4f}, {high:.4f}] {change}"
+    mean = shown.loc[(1, "are_mean")]
+    printed = [text for text in mean if text and "[" not in text]
+    assert printed == ["0.0302", "0.0245 (-18.8 %)", "0.0254 (-15.9 %)"]
     with pytest.raises(InputError, match="data is empty"):
         metrics.compare_with_published(summary, data=" ")
     with pytest.raises(InputError, match="summary has none of the measures rmse_whole"):

@@ -206,5 +206,7 @@ def _dress(axes, figure):
     if layout.title.text:
         raised = 20 if layout.annotations else 8
         axes.set_title(layout.title.text, loc="left", fontsize=12, pad=raised)
-    if layout.showlegend:
+    if layout.showlegend and layout.legend.yref == "container":  # below, where the title is long
+        axes.figure.legend(loc="outside lower left", ncols=4, frameon=False, fontsize=9)
+    elif layout.showlegend:
         axes.legend(loc="lower right", bbox_to_anchor=(1, 1.0), ncols=4, frameon=False, fontsize=9)

@@ -4,10 +4,17 @@ import numpy as np
 import plotly.graph_objects as go
 
 from v2mlib.checks import InputError
-from v2mlib.plots import PALETTE, ROLES, colour_of, template
+from v2mlib.plots import PALETTE, ROLES, bars, template
 
 _INK = "#1b2230"
-_NEUTRAL = PALETTE[-1]
+COLOURS = ROLES | {
+    "supervised": ROLES["model"],
+    "unsupervised": "#9467bd",
+    "cascade": ROLES["another_voice"],
+    "shuffled": "#b8bec7",
+    "shuffled_within_sex": _INK,
+}
+"""One colour per method in every table's chart."""
 
 WORDS = {
     "are_ear": "ear ratio",
@@ -73,7 +80,7 @@ def forest(table, *, value, axis, label="measure", series="method", zero=0.0, wo
         shift = 0.62 * ((index + 0.5) / len(names) - 0.5)
         place = np.array([rows.index(row) for row in part[label]]) + shift
         reach = [part[f"{value}_ci_high"] - part[value], part[value] - part[f"{value}_ci_low"]]
-        colour = colour_of(name, index) if str(name) in ROLES else PALETTE[index % len(PALETTE)]
+        colour = COLOURS.get(name, PALETTE[index % len(PALETTE)])
         figure.add_scatter(
             x=part[value].to_numpy(), y=place, mode="markers", name=_words(name, words),
             marker={"color": colour, "size": 8},
@@ -93,11 +100,48 @@ def forest(table, *, value, axis, label="measure", series="method", zero=0.0, wo
         autorange="reversed", showgrid=False, title=None,
     )  # fmt: skip
     figure.update_xaxes(title={"text": axis})
-    height = 130 + len(rows) * max(26, 15 * len(names))
-    figure.update_layout(template=template(), height=height, showlegend=len(names) > 1)
+    height = 160 + len(rows) * max(26, 15 * len(names))
+    legend = {"yref": "container", "y": 0.0, "yanchor": "bottom", "x": 0.0, "xanchor": "left"}
+    figure.update_layout(
+        template=template(), height=height, showlegend=len(names) > 1, legend=legend,
+        margin={"b": 90},
+    )  # fmt: skip
     if title:
         figure.update_layout(title={"text": title})
     return figure
+
+
+def errors(table, *, axis, title=None, references=None):
+    """Mean error of each method as bars with intervals; shorter is better.
+
+    Parameters
+    ----------
+    table : DataFrame
+        A row per method, as `v2mlib.metrics.summarise` has them: ``method``, ``error``,
+        ``error_ci_low``, ``error_ci_high``.
+    axis : str
+        Name and unit of the error.
+    title : str, optional
+        Heading.
+    references : dict of str to float, optional
+        Vertical lines.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+        First row on top.
+
+    Raises
+    ------
+    InputError
+        If a column is missing.
+    """
+    shown = table.rename(columns={"error_ci_low": "ci_low", "error_ci_high": "ci_high"})
+    colours = [COLOURS.get(name, PALETTE[k % 7]) for k, name in enumerate(shown["method"])]
+    return bars(
+        shown, value="error", label="method", axis=axis, title=title, references=references,
+        colours=colours,
+    )  # fmt: skip
 
 
 def _words(name, words):

@@ -143,13 +143,16 @@ def lay_out(comparison, *, digits=4):
     -------
     DataFrame of str
         Rows ``table`` and ``measure``; columns ``data``, ``definition`` and ``method``, so that
-        no figure stands without them. Intervals in brackets where there are any.
+        no figure stands without them. In brackets intervals, and changes against the baseline
+        of the same data, where there are any.
     """
 
     def words(row):
         text = f"{row['value']:.{digits}f}"
         if pd.notna(row["ci_low"]):
             text += f" [{row['ci_low']:.{digits}f}, {row['ci_high']:.{digits}f}]"
+        if row["change_percent"] == row["change_percent"] != 0:
+            text += f" ({row['change_percent']:+.1f} %)"
         return text
 
     shown = comparison.assign(value=comparison.apply(words, axis=1))
