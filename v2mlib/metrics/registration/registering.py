@@ -158,7 +158,7 @@ def mean_square(distance, trim=None):
     return float(squares.mean())
 
 
-def registrations(pairs, patch, direction, config=None, *, motion=True):
+def registrations(pairs, patch, direction, config=None, *, motion=True, engine=None):
     """Register every pair.
 
     Parameters
@@ -173,6 +173,8 @@ def registrations(pairs, patch, direction, config=None, *, motion=True):
         Which correspondences count.
     motion : bool
         Whether to move at all, or only measure the faces where they are.
+    engine : {"compiled", "tensors"}, optional
+        By default compiled code for faces on the CPU, tensors for any other device.
 
     Returns
     -------
@@ -185,16 +187,16 @@ def registrations(pairs, patch, direction, config=None, *, motion=True):
         If a registration cannot be determined.
     """
     config = config or RegistrationConfig()
-    if pairs.predicted.is_cuda:
-        from v2mlib.metrics.registration.tensors import fit_batch as engine
+    if pairs.predicted.device.type != "cpu" or engine == "tensors":
+        from v2mlib.metrics.registration.tensors import fit_batch as fit_all
     else:
-        engine = _fit_compiled
+        fit_all = _fit_compiled
     found = [None] * len(pairs.which)
     order = np.argsort(pairs.which[:, 1], kind="stable")
     first = np.unique(pairs.which[order, 1], return_index=True)[1]
     for part in np.split(order, first[_BLOCK::_BLOCK]):
         starts = _starts(pairs, patch, pairs.which[part], config, motion)
-        fits = engine(pairs, patch, pairs.which[part], starts, direction, config, motion)
+        fits = fit_all(pairs, patch, pairs.which[part], starts, direction, config, motion)
         for row, start, one in zip(part, starts, fits, strict=True):
             _require_sound(one, patch, pairs.which[row, 0], config)
             rotation, translation = one.rotation, one.translation
