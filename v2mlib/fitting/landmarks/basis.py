@@ -37,12 +37,34 @@ class LandmarkBasis(NamedTuple):
         return self.basis.shape[0]
 
     def points(self, coefficients):
-        """Landmarks (face, landmark, xyz=3) of faces (face, coefficient)."""
+        """Landmarks of faces.
+
+        Parameters
+        ----------
+        coefficients : tensor, (face, coefficient)
+            Standard deviations.
+
+        Returns
+        -------
+        tensor, (face, landmark, xyz=3)
+            In units of `unit_mm`, about `origin`.
+        """
         moved = coefficients @ self.basis.flatten(1)
         return self.mean + moved.unflatten(1, (-1, 3))
 
     def to(self, dtype):
-        """The same in another precision."""
+        """The same in another precision.
+
+        Parameters
+        ----------
+        dtype : torch.dtype
+            Floating type.
+
+        Returns
+        -------
+        LandmarkBasis
+            Of that type.
+        """
         return self._replace(mean=self.mean.to(dtype), basis=self.basis.to(dtype))
 
 
@@ -119,5 +141,16 @@ def gram_matrices(basis, weights):
 
 
 def view_products(direction):
-    """Products (face, 6) of a unit vector's components (face, xyz=3), in the order of `PAIRS`."""
+    """Products of a vector's components, in the order of `PAIRS`.
+
+    Parameters
+    ----------
+    direction : tensor, (face, xyz=3)
+        Vectors.
+
+    Returns
+    -------
+    tensor, (face, 6)
+        One column per pair.
+    """
     return torch.stack([direction[:, a] * direction[:, b] for a, b in PAIRS], -1)

@@ -45,7 +45,7 @@ class FitConfig:
         Gauss-Newton steps at most.
     tolerance : float or None, standard deviations
         Converged when a step changes no coefficient by more (and no angle by more radians); by
-        default 1e-3 in single and 1e-8 in double precision.
+        default 1e-3 in single and 1e-6 in double precision.
     precision : {"auto", "float32", "float64"}
         "auto" computes in single precision while the normal equations are well conditioned.
     uncertainty : bool

@@ -42,12 +42,34 @@ class Contour(NamedTuple):
     outward: torch.Tensor
 
     def to(self, dtype):
-        """The same in another precision."""
+        """The same in another precision.
+
+        Parameters
+        ----------
+        dtype : torch.dtype
+            Floating type.
+
+        Returns
+        -------
+        Contour
+            Of that type.
+        """
         names = ("mean", "basis", "outward")
         return self._replace(**{name: getattr(self, name).to(dtype) for name in names})
 
     def select(self, state):
-        """Candidate (face, contour) that lies furthest out in the picture."""
+        """Find the candidates that lie furthest out in the picture.
+
+        Parameters
+        ----------
+        state : State
+            Faces and poses.
+
+        Returns
+        -------
+        tensor of int64, (face, contour)
+            Candidate of each sliding landmark.
+        """
         moved = (state.coefficients @ self.basis.flatten(1)).unflatten(1, self.mean.shape)
         points = self.mean + moved  # (face, contour, candidate, 3)
         plane = state.rotation[:, :2]  # (face, 2, 3)
@@ -57,7 +79,22 @@ class Contour(NamedTuple):
         return reach.argmax(-1)
 
     def place(self, points, coefficients, choice):
-        """Landmarks (face, landmark, 3) with the sliding ones at the chosen candidates."""
+        """Put the sliding landmarks at the chosen candidates.
+
+        Parameters
+        ----------
+        points : tensor, (face, landmark, xyz=3)
+            All landmarks at their own vertices.
+        coefficients : tensor, (face, coefficient)
+            Of the faces.
+        choice : tensor of int64, (face, contour)
+            Candidate of each sliding landmark.
+
+        Returns
+        -------
+        tensor, (face, landmark, xyz=3)
+            A copy.
+        """
         basis = self.basis_of(choice).unflatten(-1, (-1, 3))  # (face, coefficient, contour, 3)
         contour = torch.arange(choice.shape[1], device=choice.device)
         moved = torch.einsum("fk,fkcx->fcx", coefficients, basis)
@@ -66,7 +103,18 @@ class Contour(NamedTuple):
         return placed
 
     def basis_of(self, choice):
-        """Basis (face, coefficient, contour * 3) at the chosen candidates."""
+        """Basis at the chosen candidates.
+
+        Parameters
+        ----------
+        choice : tensor of int64, (face, contour)
+            Candidate of each sliding landmark.
+
+        Returns
+        -------
+        tensor, (face, coefficient, contour * 3)
+            Displacements by one standard deviation.
+        """
         contour = torch.arange(choice.shape[1], device=choice.device)
         return self.basis.permute(1, 2, 0, 3)[contour, choice].permute(0, 2, 1, 3).flatten(2)
 

@@ -41,7 +41,18 @@ class Batch(NamedTuple):
     row: torch.Tensor
 
     def rows(self, index):
-        """Some of the faces."""
+        """Some of the faces.
+
+        Parameters
+        ----------
+        index : tensor
+            Indices or a mask.
+
+        Returns
+        -------
+        Batch
+            These.
+        """
         return Batch(*(part[index] for part in self))
 
 
@@ -74,7 +85,18 @@ class Progress(NamedTuple):
     choice: torch.Tensor | None
 
     def rows(self, index):
-        """Some of the faces."""
+        """Some of the faces.
+
+        Parameters
+        ----------
+        index : tensor
+            Indices or a mask.
+
+        Returns
+        -------
+        Progress
+            These.
+        """
         choice = None if self.choice is None else self.choice[index]
         return Progress(self.state.rows(index), *(part[index] for part in self[1:5]), choice)
 
@@ -94,7 +116,20 @@ class Evaluation(NamedTuple):
 
 
 def start(batch, model):
-    """Pose in closed form of the mean face; `Progress`, and which faces look mirrored."""
+    """Begin with the mean face, posed in closed form.
+
+    Parameters
+    ----------
+    batch : Batch
+        The faces.
+    model : Model
+        The model and the settings.
+
+    Returns
+    -------
+    tuple
+        `Progress`, and which faces a mirrored one would fit better.
+    """
     n, dtype = len(batch.points), batch.points.dtype
     mean = model.basis.mean.expand(n, -1, -1)
     mirrored = torch.zeros(n, dtype=torch.bool, device=mean.device)
@@ -133,7 +168,22 @@ def _model_points(progress, model):
 
 
 def evaluate(batch, progress, model):
-    """Residuals and objective; an `Evaluation`."""
+    """Residuals and objective.
+
+    Parameters
+    ----------
+    batch : Batch
+        The faces.
+    progress : Progress
+        Where they stand.
+    model : Model
+        The model and the settings.
+
+    Returns
+    -------
+    Evaluation
+        At the present state.
+    """
     state, config = progress.state, model.config
     points = _model_points(progress, model)
     projection = project(points, state, model.camera)
@@ -158,13 +208,41 @@ def evaluate(batch, progress, model):
 
 
 def groups_of(batch, model):
-    """The identities of a batch; a `Groups`."""
+    """Find the identities of a batch.
+
+    Parameters
+    ----------
+    batch : Batch
+        The faces.
+    model : Model
+        The model and the settings.
+
+    Returns
+    -------
+    Groups
+        Which faces belong together.
+    """
     names, row = torch.unique(batch.row, return_inverse=True)
     return Groups(row, len(names), model.basis.n_shape)
 
 
 def row_sets(batch, progress, model):
-    """Landmarks by how they enter the normal equations; a list of `Rows`."""
+    """Sort landmarks by how they enter the normal equations.
+
+    Parameters
+    ----------
+    batch : Batch
+        The faces.
+    progress : Progress
+        Where they stand.
+    model : Model
+        The model and the settings.
+
+    Returns
+    -------
+    list of Rows
+        Those weighted alike, and the others; not the sliding ones.
+    """
     alike = (batch.weights == batch.weights[:1]).all(0)
     if model.camera.perspective or model.config.robust is not None:
         alike = torch.zeros_like(alike)
@@ -184,7 +262,26 @@ def row_sets(batch, progress, model):
 
 
 def equations(batch, progress, evaluation, model, sets):
-    """Normal matrix and pull of each face, with all priors but the shape's."""
+    """Normal equations of each face, with all priors but the shape's.
+
+    Parameters
+    ----------
+    batch : Batch
+        The faces.
+    progress : Progress
+        Where they stand.
+    evaluation : Evaluation
+        At the present state.
+    model : Model
+        The model and the settings.
+    sets : list of Rows
+        From `row_sets`.
+
+    Returns
+    -------
+    tuple of tensor
+        Matrix (face, parameter, parameter) and minus half the gradient.
+    """
     state, camera = progress.state, model.camera
     columns, by_point = camera_columns(
         evaluation.model_points, evaluation.projection, state, camera
@@ -213,7 +310,17 @@ def equations(batch, progress, evaluation, model, sets):
 
 
 def add_shape_prior(matrix, pull, state, model):
-    """Add the shape's prior to the equations of faces that share nothing."""
+    """Add the shape's prior to the equations of faces that share nothing, in place.
+
+    Parameters
+    ----------
+    matrix, pull : tensor
+        From `equations`.
+    state : State
+        The present one.
+    model : Model
+        The model and the settings.
+    """
     n_shape = model.basis.n_shape
     matrix.diagonal(dim1=1, dim2=2)[:, :n_shape] += model.prior[:n_shape]
     pull[:, :n_shape] -= model.prior[:n_shape] * state.coefficients[:, :n_shape]
@@ -228,7 +335,7 @@ def _step(batch, progress, evaluation, model, sets):
     extra = diagonal * damping[:, None]
     diagonal += extra
     if not model.shared:
-        step, failed, _ = solve_alone(matrix, pull)
+        step, failed = solve_alone(matrix, pull)
         return step, failed, (step * (pull + extra * step)).sum(1)
     groups = groups_of(batch, model)
     n = model.basis.n_shape
@@ -302,7 +409,7 @@ def _iterate(batch, progress, model, number):
     energy = evaluate(batch, moved, model).energy
     slack = 50 * torch.finfo(energy.dtype).eps
     better = (energy <= now.energy * (1 + slack)) & ~failed
-    tolerance = model.config.tolerance or (1e-8 if energy.dtype == torch.float64 else 1e-3)
+    tolerance = model.config.tolerance or (1e-6 if energy.dtype == torch.float64 else 1e-3)
     n = model.basis.n_coefficients
     is_small = step[:, : n + 3].abs().amax(1) <= tolerance
     done = better & is_small & settled

@@ -11,8 +11,9 @@ from v2mlib.fitting.landmarks.contour import build_contour
 from v2mlib.fitting.landmarks.descent import FOCAL_OVER_HALF_SIDE, Batch, Model, descend
 from v2mlib.fitting.landmarks.normal import Camera
 from v2mlib.fitting.landmarks.observations import MIN_LANDMARKS, observe, refuse
-from v2mlib.fitting.landmarks.quick import descend_quickly, quick_table
+from v2mlib.fitting.landmarks.quick import descend_quickly
 from v2mlib.fitting.landmarks.results import Results
+from v2mlib.fitting.landmarks.table import quick_table
 
 #: Above this condition number of the normal equations, "auto" takes double precision.
 SINGLE_LIMIT = 1e6

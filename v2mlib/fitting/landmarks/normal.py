@@ -52,17 +52,49 @@ class State(NamedTuple):
     log_focal: torch.Tensor | None
 
     def rows(self, index):
-        """Some of the faces."""
+        """Some of the faces.
+
+        Parameters
+        ----------
+        index : tensor
+            Indices or a mask.
+
+        Returns
+        -------
+        State
+            These.
+        """
         return State(*(None if part is None else part[index] for part in self))
 
     def put(self, index, other):
-        """Overwrite some of the faces."""
+        """Overwrite some of the faces.
+
+        Parameters
+        ----------
+        index : tensor
+            Indices or a mask.
+        other : State
+            Their new parameters.
+        """
         for mine, theirs in zip(self, other, strict=True):
             if mine is not None:
                 mine[index] = theirs
 
     def chosen(self, condition, other):
-        """Where a condition (face,) holds the other's parameters, else these."""
+        """The other's parameters where a condition holds, else these.
+
+        Parameters
+        ----------
+        condition : tensor of bool, (face,)
+            Which.
+        other : State
+            Of the same faces.
+
+        Returns
+        -------
+        State
+            A mixture.
+        """
 
         def choose(mine, theirs):
             return torch.where(condition.reshape(-1, *[1] * (mine.ndim - 1)), theirs, mine)
@@ -71,7 +103,20 @@ class State(NamedTuple):
         return State(*(None if mine is None else choose(mine, theirs) for mine, theirs in pairs))
 
     def moved(self, step, camera):
-        """The parameters after a step (face, coefficient + camera parameter)."""
+        """The parameters after a step.
+
+        Parameters
+        ----------
+        step : tensor, (face, coefficient + camera parameter)
+            Changes.
+        camera : Camera
+            Which parameters there are.
+
+        Returns
+        -------
+        State
+            Moved.
+        """
         n = self.coefficients.shape[1]
         turn, rest = step[:, n : n + 3], step[:, n + 3 :]
         log_scale = self.log_scale
@@ -102,7 +147,22 @@ class Projection(NamedTuple):
 
 
 def project(model_points, state, camera):
-    """Project landmarks (face, landmark, xyz=3) of the model; a `Projection`."""
+    """Project landmarks.
+
+    Parameters
+    ----------
+    model_points : tensor, (face, landmark, xyz=3)
+        Landmarks of the model.
+    state : State
+        Pose.
+    camera : Camera
+        Of which kind.
+
+    Returns
+    -------
+    Projection
+        Where they are seen.
+    """
     scale = state.log_scale.exp()
     axes = scale[:, None, None] * state.rotation[:, : camera.n_axes]
     flat = model_points @ axes.mT + state.shift[:, None]

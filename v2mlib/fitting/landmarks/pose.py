@@ -114,12 +114,34 @@ def _inverse_3x3(matrix):
 
 
 def complete(rows):
-    """Rotations (face, 3, 3) of two orthonormal rows (face, 2, 3)."""
+    """Complete rotations.
+
+    Parameters
+    ----------
+    rows : tensor, (face, 2, 3)
+        Two orthonormal rows.
+
+    Returns
+    -------
+    tensor, (face, 3, 3)
+        With their cross product.
+    """
     return torch.cat([rows, torch.linalg.cross(rows[:, :1], rows[:, 1:])], 1)
 
 
 def skew(vectors):
-    """Matrices (..., 3, 3) with ``skew(a) @ b = a x b``."""
+    """Matrices of cross products.
+
+    Parameters
+    ----------
+    vectors : tensor, (..., 3)
+        Vectors ``a``.
+
+    Returns
+    -------
+    tensor, (..., 3, 3)
+        With ``skew(a) @ b = a x b``.
+    """
     x, y, z = vectors.unbind(-1)
     zero = torch.zeros_like(x)
     flat = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1)
@@ -127,10 +149,22 @@ def skew(vectors):
 
 
 def rotate(rotation, turn):
-    """Turn (face, 3, 3) by rotation vectors (face, 3) given in the face's own axes.
+    """Turn by rotation vectors given in the face's own axes.
 
     Rodrigues' formula, then one step of Newton's iteration towards orthogonality, so that
     rounding does not add up.
+
+    Parameters
+    ----------
+    rotation : tensor, (face, 3, 3)
+        Before.
+    turn : tensor, (face, 3)
+        Rotation vectors.
+
+    Returns
+    -------
+    tensor, (face, 3, 3)
+        After.
     """
     angle = torch.linalg.vector_norm(turn, dim=-1).clamp(min=1e-12)[:, None, None]
     matrix = skew(turn)

@@ -18,7 +18,18 @@ class Groups(NamedTuple):
     n_shape: int
 
     def total(self, values):
-        """Sums (identity, ...) of values (face, ...)."""
+        """Sum by identity.
+
+        Parameters
+        ----------
+        values : tensor, (face, ...)
+            One per face.
+
+        Returns
+        -------
+        tensor, (identity, ...)
+            Their sums.
+        """
         summed = values.new_zeros((self.count, *values.shape[1:]))
         return summed.index_add_(0, self.row, values)
 
@@ -54,21 +65,49 @@ def factor(matrix):
 
 
 def solve(lower, scale, right):
-    """Solve with a factor; ``right (..., n, columns)``."""
+    """Solve with a factor.
+
+    Parameters
+    ----------
+    lower, scale : tensor
+        From `factor`.
+    right : tensor, (..., n, column)
+        Right-hand sides.
+
+    Returns
+    -------
+    tensor, (..., n, column)
+        The solutions.
+    """
     return scale[..., None] * torch.cholesky_solve(scale[..., None] * right, lower)
 
 
 def solve_alone(matrix, pull):
-    """Steps (face, parameter) of faces that share nothing, and whether each could not be solved.
+    """Steps of faces that share nothing.
 
-    Also gives the factor: `(step, failed, (lower, scale))`.
+    Parameters
+    ----------
+    matrix, pull : tensor
+        Each face's equations.
+
+    Returns
+    -------
+    tuple
+        Steps (face, parameter), and which could not be solved.
     """
     lower, scale, failed = factor(matrix)
-    return solve(lower, scale, pull[..., None])[..., 0], failed, (lower, scale)
+    return solve(lower, scale, pull[..., None])[..., 0], failed
 
 
 def reduce_to_shape(matrix, pull, groups):
     """Eliminate the own part of each face and add up by identity.
+
+    Parameters
+    ----------
+    matrix, pull : tensor
+        Each face's equations.
+    groups : Groups
+        Which faces belong together.
 
     Returns
     -------
