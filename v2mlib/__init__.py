@@ -25,6 +25,8 @@ _ROOMS = (
     "models",
     "phantom",
     "plots",
+    "stats",
+    "study",
     "voices",
     "widgets",
 )
