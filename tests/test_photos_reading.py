@@ -123,7 +123,7 @@ def bomb():
         (b"", "is empty .*: copy or download it again"),
         (b"<html>not found</html>" * 9, "is not a photograph that can be read: use JPEG"),
         (jpeg()[:900], "is truncated or damaged .*: copy or download it again"),
-        (bomb(), "unfolds to more than 100 million pixels: scale it down"),
+        (bomb(), "unfolds to more than 89 million pixels: scale it down"),
     ],
 )
 def test_bad_files_are_refused_with_a_remedy(tmp_path, content, message):

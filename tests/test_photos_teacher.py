@@ -203,10 +203,22 @@ def test_detector_refuses_other_weights(tmp_path):
     assert boxes.shape == (len(scores), 4)
 
 
-def test_without_detector_or_with_a_strange_face_it_says_what_to_do():
+def test_another_face_model_is_refused():
     zeros = np.zeros(62)
     with pytest.raises(InputError, match=r"not the Basel face model.*bfm_noneck_v3.pkl"):
         Teacher(random_network(), (zeros, zeros + 1), load_face_model("phantom"))
+
+
+def test_runtimes_and_missing_detector(real_data):
+    folder = real_data / "tddfa_v2"
+    with pytest.raises(InputError, match="runtime 'tpu' is unknown: choose onnx or torch"):
+        Teacher.load(folder, runtime="tpu")
+    teacher = Teacher.load(folder)
+    teacher.detector = None
+    with pytest.raises(InputError, match=r"no detector: put FaceBoxesProd\.pth of 3DDFA-V2 beside"):
+        teacher.predict([real_data / "faces_demo" / "prnet_3.jpg"])
+    with pytest.raises(InputError, match="are both given"):
+        teacher.predict([np.zeros((50, 50, 3), np.uint8)], [[0, 0, 9, 9]], regions=[[0, 0, 9, 9]])
 
 
 def test_files_that_are_missing_are_named(tmp_path):

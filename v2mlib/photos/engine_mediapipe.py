@@ -121,9 +121,12 @@ def _mesh(most_faces):
     with _quiet():
         try:
             from mediapipe.python.solutions.face_mesh import FaceMesh
-        except ImportError as error:
+        except (ImportError, TypeError, AttributeError) as error:  # another version, or protobuf
+            reason = str(error).splitlines()[0]
             raise InputError(
-                "MediaPipe", f"cannot be imported ({error})", 'pip install "v2mlib[photos]"'
+                "MediaPipe",
+                f"cannot be imported ({reason})",
+                f'version {_VERSION} is needed: pip install "v2mlib[photos]"',
             ) from None
         try:
             mesh = FaceMesh(

@@ -8,7 +8,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from v2mlib.checks import InputError, ShapeError
 
-MAXIMUM_PIXELS = 100_000_000
+MAXIMUM_PIXELS = 89_000_000  # just below where Pillow warns
 """Larger pictures are refused: a small file can unfold into more memory than there is."""
 
 SMALLEST = 16

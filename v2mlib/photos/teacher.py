@@ -102,6 +102,8 @@ class Teacher:
             runtime = "onnx" if onnx_available() and torch.device(device).type == "cpu" else "torch"
         if runtime not in ("onnx", "torch"):
             raise InputError(f"runtime {runtime!r}", "is unknown", "choose onnx or torch")
+        if runtime == "onnx" and torch.device(device).type != "cpu":
+            raise InputError("runtime 'onnx'", f"does not use {device}", 'choose runtime="torch"')
         self.network = network.eval().to(device)
         self.mean, self.std = (np.asarray(part, dtype=np.float64) for part in whitening)
         self.face_model, self.detector = face_model, detector
