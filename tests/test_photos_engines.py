@@ -14,12 +14,14 @@ from PIL import Image
 from v2mlib.checks import InputError, ShapeError
 from v2mlib.commands import landmark_weights
 from v2mlib.faces import load_face_model
+from v2mlib.models.mobilenet_v1 import MobileNetV1
 from v2mlib.phantom.photos import PhotoConfig, Photographer
 from v2mlib.photos import Landmarks, landmark_error, load_engine, read_landmarks
 from v2mlib.photos import engine_fan as fan_module
 from v2mlib.photos.engine_mediapipe import MESH_POINTS
 from v2mlib.photos.fan_weights import WeightsFile, fan_files, fetch_fan_files
 from v2mlib.photos.landmark_files import write_landmarks
+from v2mlib.photos.runtime import onnx_available, onnx_predictor
 
 needs_mediapipe = pytest.mark.skipif(
     importlib.util.find_spec("mediapipe") is None, reason="MediaPipe is not installed"
@@ -133,6 +135,11 @@ def test_missing_engines_name_the_extra(monkeypatch):
         load_engine("mediapipe")
     with pytest.raises(InputError, match=r'pip install "v2mlib\[fan\]"'):
         load_engine("fan")
+    assert not onnx_available()  # the teacher then computes with PyTorch
+    with pytest.raises(
+        InputError, match=r'pip install "v2mlib\[photos\]", or choose runtime="torch"'
+    ):
+        onnx_predictor(MobileNetV1(0.5).eval())
     monkeypatch.setattr(
         sys, "version_info", type("V", (tuple,), {"major": 3, "minor": 13})((3, 13))
     )
