@@ -101,6 +101,24 @@ def test_mobilenet_v2_gives_what_distillation_compares():
     torch.testing.assert_close(torch.cat(parts, 1), found.outputs)
 
 
+def test_the_map_is_of_the_first_nine_layers():
+    network, maps = seeded(MobileNetV2, width=0.25).eval(), images(1, 120)
+    for layer in list(network.layers)[:9]:
+        maps = layer(maps)
+    assert torch.equal(network.features(images(1, 120)).map, maps)
+
+
+def test_blocks_that_keep_size_and_width_add_their_input():
+    network = seeded(MobileNetV2).eval()
+    adds = []
+    for block in list(network.layers)[1:-1]:
+        n_channels = next(block.parameters()).shape[0 if len(block.conv) == 3 else 1]
+        maps = torch.rand(1, n_channels, 8, 8)
+        block.conv[-1].weight.data.zero_()  # what the block works out is 0 now
+        adds.append(torch.equal(block(maps), maps))
+    assert [i + 1 for i, does in enumerate(adds) if does] == [3, 5, 6, 8, 9, 10, 12, 13, 15, 16]
+
+
 def test_the_released_student_loads():
     network, released = seeded(MobileNetV2), {}
     parts = {"pose": "ori", "shape": "shape", "expression": "exp"}
