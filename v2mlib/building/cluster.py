@@ -18,6 +18,7 @@ from v2mlib.processes import THREAD_LIMITS, processors
 
 _IN_FLIGHT = 256  # tasks with the scheduler at a time, however many there are
 _PATIENCE_S = 60
+_ANSWER_S = 10
 
 
 class Workers:
@@ -154,7 +155,7 @@ def _local(n_workers, folder):
             n_workers=0,
             protocol="tcp",
             host="127.0.0.1",
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",  # else a second build would want the same port
             silence_logs=logging.CRITICAL,
         ) as cluster,
         Client(cluster) as client,
@@ -211,7 +212,7 @@ def _remote(scheduler, folder):
     from distributed import Client
 
     try:
-        client = Client(scheduler, timeout=20)
+        client = Client(scheduler, timeout=_ANSWER_S)
     except (OSError, ValueError, TypeError) as error:
         raise InputError(
             f"scheduler {scheduler}",
