@@ -4,6 +4,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from v2mlib.checks import InputError
+from v2mlib.faces.named import REGIONS
 from v2mlib.plots import PALETTE, ROLES, bars, template
 
 _INK = "#1b2230"
@@ -25,7 +26,7 @@ WORDS = {
     "nme": "68 landmarks (NME)",
     "vertex_rmse_mm": "vertices (RMSE)",
     "rmse_whole_mm": "whole face (to planes)",
-}
+} | {f"rmse_{region}_mm": f"{region.replace('_', ' ')} (to planes)" for region in REGIONS}
 """Measures in words; the others keep their names, without the unit."""
 
 
@@ -74,13 +75,14 @@ def forest(table, *, value, axis, label="measure", series="method", zero=0.0, wo
     words = {**WORDS, **(words or {})}
     rows = list(dict.fromkeys(shown[label]))
     names = list(dict.fromkeys(shown[series]))
+    colours = colours_of(names)
     figure = go.Figure()
     for index, name in enumerate(names):
         part = shown[shown[series] == name]
         shift = 0.62 * ((index + 0.5) / len(names) - 0.5)
         place = np.array([rows.index(row) for row in part[label]]) + shift
         reach = [part[f"{value}_ci_high"] - part[value], part[value] - part[f"{value}_ci_low"]]
-        colour = COLOURS.get(name, PALETTE[index % len(PALETTE)])
+        colour = colours[index]
         figure.add_scatter(
             x=part[value].to_numpy(), y=place, mode="markers", name=_words(name, words),
             marker={"color": colour, "size": 8},
@@ -100,7 +102,7 @@ def forest(table, *, value, axis, label="measure", series="method", zero=0.0, wo
         autorange="reversed", showgrid=False, title=None,
     )  # fmt: skip
     figure.update_xaxes(title={"text": axis})
-    height = 160 + len(rows) * max(26, 15 * len(names))
+    height = 160 + len(rows) * max(26, 13 * len(names))
     legend = {"yref": "container", "y": 0.0, "yanchor": "bottom", "x": 0.0, "xanchor": "left"}
     figure.update_layout(
         template=template(), height=height, showlegend=len(names) > 1, legend=legend,
@@ -137,11 +139,36 @@ def errors(table, *, axis, title=None, references=None):
         If a column is missing.
     """
     shown = table.rename(columns={"error_ci_low": "ci_low", "error_ci_high": "ci_high"})
-    colours = [COLOURS.get(name, PALETTE[k % 7]) for k, name in enumerate(shown["method"])]
     return bars(
         shown, value="error", label="method", axis=axis, title=title, references=references,
-        colours=colours,
+        colours=colours_of(shown["method"]),
     )  # fmt: skip
+
+
+def colours_of(names):
+    """Colours of methods, all different as far as the palette reaches.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Methods.
+
+    Returns
+    -------
+    list of str
+        A known method's own colour; for another one that no method here has.
+
+    Examples
+    --------
+    >>> colours_of(["ceiling", "mine"]) == [COLOURS["ceiling"], PALETTE[0]]
+    True
+    """
+    taken = {COLOURS[name] for name in names if name in COLOURS}
+    free = [colour for colour in PALETTE if colour not in taken] or list(PALETTE)
+    others = [name for name in names if name not in COLOURS]
+    return [
+        COLOURS[name] if name in COLOURS else free[others.index(name) % len(free)] for name in names
+    ]
 
 
 def _words(name, words):
