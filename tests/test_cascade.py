@@ -208,7 +208,7 @@ def test_a_world_without_photographs_teaches_nobody(made, tmp_path):
 def test_the_cascade_is_one_network_after_the_other(made, monkeypatch):
     world, store = made
     monkeypatch.setattr(cascades, "log_mel_store", lambda *_, **__: store)
-    monkeypatch.setattr(cascades, "MINIMUM_FRAMES", 100)
+    monkeypatch.setattr(cascades, "MINIMUM_FRAMES", 200)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         drawer = VoiceToImage(VoiceEncoder(channels=(8,) * 4), Generator(channels=(8,) * 5)).eval()
@@ -221,7 +221,7 @@ def test_the_cascade_is_one_network_after_the_other(made, monkeypatch):
     rows = store.index.index[store.index["split"] == "test"]
     for number, row in enumerate(rows):
         log_mel = store.log_mel(row)
-        log_mel = log_mel[np.arange(max(len(log_mel), 100)) % len(log_mel)]
+        log_mel = log_mel[np.arange(max(len(log_mel), 200)) % len(log_mel)]
         with torch.no_grad():
             alone = teacher(drawer(torch.tensor(log_mel)[None])).shape[0]
         np.testing.assert_allclose(table.iloc[number], alone, atol=1e-4)
