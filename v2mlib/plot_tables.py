@@ -99,7 +99,7 @@ def forest(table, *, value, axis, label="measure", series="method", zero=0.0, wo
                                   yanchor="bottom", font={"size": 11})  # fmt: skip
     figure.update_yaxes(
         tickvals=list(range(len(rows))), ticktext=[_words(row, words) for row in rows],
-        autorange="reversed", showgrid=False, title=None,
+        autorange="reversed", showgrid=False, zeroline=False, title=None,
     )  # fmt: skip
     figure.update_xaxes(title={"text": axis})
     height = 160 + len(rows) * max(26, 13 * len(names))
