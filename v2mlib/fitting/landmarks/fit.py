@@ -178,6 +178,8 @@ def _precision(batch, known, config):
     """Single precision unless the normal equations would lose too much of it."""
     if config.precision != "auto":
         return getattr(torch, config.precision)
+    if not len(batch.noise) or not len(known.prior):
+        return torch.float32
     if known.prior.min() == 0:
         return torch.float64
     flat = known.basis.basis.flatten(1)

@@ -258,7 +258,7 @@ def quick_table(model, batch, known, problem):
     """
     camera, config = known.camera, known.config
     is_special = camera.perspective or camera.rigid or known.shared or config.robust is not None
-    if is_special or known.contour is not None or known.prior.min() <= 0:
+    if is_special or known.contour is not None or not (known.prior > 0).all():
         return None
     fine = torch.tensor([not text for text in problem], device=batch.points.device)
     if batch.points.dtype != torch.float32 or fine.sum() < FEWEST:
