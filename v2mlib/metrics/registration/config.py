@@ -43,7 +43,7 @@ class RegistrationConfig:
     max_distance_mm: float = 10.0
     max_angle_deg: float = 60.0
     reject_boundary: bool = True
-    least_share: float = 0.25
+    least_share: float = 0.1
     scale: bool = False
     tolerance_mm: float = 1e-7
     max_iterations: int = 100

@@ -199,9 +199,12 @@ def registrations(pairs, patch, direction, config=None, *, motion=True, engine=N
         fits = fit_all(pairs, patch, pairs.which[part], starts, direction, config, motion)
         for row, start, one in zip(part, starts, fits, strict=True):
             _require_sound(one, patch, pairs.which[row, 0], config)
-            rotation, translation = one.rotation, one.translation
-            if direction == "reference_to_predicted":
-                rotation, translation = rotation.T, -rotation.T @ translation
+            if direction == "predicted_to_reference":
+                rotation = one.rotation @ start.rotation
+                translation = one.rotation @ start.translation + one.translation
+            else:  # the reference moved, in the prediction's frame
+                rotation = start.rotation @ one.rotation.T
+                translation = start.translation - rotation @ one.translation
             found[row] = Found(rotation, translation, start.scale, *one[2:])
     return found
 
@@ -231,12 +234,12 @@ def _fit_compiled(pairs, patch, which, starts, direction, config, motion):
 
     def one(pair, start):
         p, r = pair
-        face = surface_of(patch, predicted[p], start.scale)
         if forwards:
-            return fit(face, targets[r], start.rotation, start.translation, config, n_steps)
-        rotation = start.rotation.T
-        target, moving = target_of(face, partners), surface_of(patch, reference[r])
-        return fit(moving, target, rotation, -rotation @ start.translation, config, n_steps)
+            started = start.scale * (predicted[p] @ start.rotation.T) + start.translation
+            return fit(surface_of(patch, started), targets[r], config, n_steps)
+        target = target_of(surface_of(patch, start.scale * predicted[p]), partners)
+        started = (reference[r] - start.translation) @ start.rotation
+        return fit(surface_of(patch, started), target, config, n_steps)
 
     needed = np.unique(which[:, 1]) if forwards else []
     threads = torch.get_num_threads()

@@ -62,17 +62,15 @@ def target_of(surface, partners):
     return Target(grid, centre)
 
 
-def fit(moving, target, rotation, translation, config, n_steps):
+def fit(moving, target, config, n_steps):
     """Register one surface to another of the same vertices.
 
     Parameters
     ----------
     moving : Surface
-        It moves.
+        It moves, from where it is.
     target : Target
         It stays.
-    rotation, translation : ndarray, (3, 3) and (3,)
-        The start.
     config : RegistrationConfig
         Which correspondences count.
     n_steps : int
@@ -86,12 +84,10 @@ def fit(moving, target, rotation, translation, config, n_steps):
     grid, centre = target
     # In the target's order neighbours lie side by side, and the vertex that shares a number,
     # which is near at the start, shares a place.
-    points = moving.points[grid.order] @ rotation.T + (translation - centre)
-    normals = moving.normals[grid.order] @ rotation.T
     pose, distance, steps, step, end = register_pair(
-        points,
-        normals,
-        np.arange(len(points)),
+        moving.points[grid.order] - centre,
+        moving.normals[grid.order],
+        np.arange(len(moving.points)),
         *grid,
         centre,
         float(config.max_distance_mm),
@@ -102,5 +98,4 @@ def fit(moving, target, rotation, translation, config, n_steps):
     turn, shift = pose[:, :3], pose[:, 3]
     ordered = np.empty_like(distance)
     ordered[grid.order] = distance
-    moved = turn @ (translation - centre) + shift + centre
-    return Fit(turn @ rotation, moved, ordered, int(steps), float(step), int(end))
+    return Fit(turn, shift + centre - turn @ centre, ordered, int(steps), float(step), int(end))

@@ -113,7 +113,7 @@ class Surface(NamedTuple):
     normals: np.ndarray
 
 
-def surface_of(patch, face, scale=1.0):
+def surface_of(patch, face):
     """Cut a patch out of a face.
 
     Parameters
@@ -122,8 +122,6 @@ def surface_of(patch, face, scale=1.0):
         The part of the mesh.
     face : ndarray of float64, (vertex, xyz=3), mm
         The whole mesh.
-    scale : float
-        To multiply the coordinates by.
 
     Returns
     -------
@@ -133,4 +131,4 @@ def surface_of(patch, face, scale=1.0):
     around = face[patch.around]
     n_vertices = len(patch.vertices)
     normals = vertex_normals(around, patch.triangles, n_vertices)
-    return Surface(around[:n_vertices] * scale, normals)
+    return Surface(around[:n_vertices].copy(), normals)

@@ -60,21 +60,18 @@ class _Block:
         turn = torch.tensor(np.stack([start.rotation for start in starts]), device=device)
         shift = torch.tensor(np.stack([start.translation for start in starts]), device=device)
         around = torch.as_tensor(patch.around, device=device)
-        faces = [
-            pairs.predicted[which[:, 0]][:, around] * scale[:, None, None],
-            pairs.reference[which[:, 1]][:, around],
-        ]
-        if direction == "reference_to_predicted":
-            faces, turn = faces[::-1], turn.mT
-            shift = -(turn @ shift[..., None])[..., 0]
+        predicted = scale[:, None, None] * pairs.predicted[which[:, 0]][:, around]
+        reference = pairs.reference[which[:, 1]][:, around]
+        if direction == "predicted_to_reference":
+            faces = predicted @ turn.mT + shift[:, None], reference
+        else:
+            faces = (reference - shift[:, None]) @ turn, predicted
         n_vertices = len(patch.vertices)
         normals = [vertex_normals(face, patch.triangles)[:, :n_vertices] for face in faces]
         moving, target = (face[:, :n_vertices] for face in faces)
-        self.turn, self.shift = turn, shift
         self.centre = target.mean(1)
         self.target, self.planes = target - self.centre[:, None], normals[1]
-        self.points = moving @ turn.mT + (shift - self.centre)[:, None]
-        self.normals = normals[0] @ turn.mT
+        self.points, self.normals = moving - self.centre[:, None], normals[0]
         inner = torch.as_tensor(patch.inner | (not config.reject_boundary), device=device)
         self.partners = inner & self.planes.any(-1)
         batch = self.points.shape[:2]
@@ -162,8 +159,8 @@ class _Block:
     def _result(self, i, pose, distance, history):
         turn, shift = pose[:, :3], pose[:, 3]
         centre = self.centre[i]
-        translation = turn @ (self.shift[i] - centre) + shift + centre
-        arrays = (x.cpu().numpy() for x in (turn @ self.turn[i], translation, distance))
+        arrays = (turn, shift + centre - turn @ centre, distance)
+        arrays = (x.cpu().numpy() for x in arrays)
         return Fit(*arrays, len(history.poses) - 1, history.length, history.end)
 
 
