@@ -11,17 +11,18 @@ from v2mlib.checks import InputError, ShapeError
 from v2mlib.faces import load_face_model
 from v2mlib.faces.lines import line_lengths, line_ratios
 from v2mlib.fitting.truth import TruthConfig, line_measures, reference_faces
-from v2mlib.fitting.truth_information import (
-    INVERSE_DISTANCE,
-    Views,
-    landmark_bases,
-    linearise,
-    place,
-    residuals,
-)
+from v2mlib.fitting.truth_information import linearise
 from v2mlib.fitting.truth_lines import line_uncertainties, measure_lines, vertex_uncertainty
 from v2mlib.fitting.truth_people import find_strangers, log_ratio_same_person, posterior
 from v2mlib.fitting.truth_shapes import blocks
+from v2mlib.fitting.truth_views import (
+    INVERSE_DISTANCE,
+    Views,
+    jacobians,
+    landmark_bases,
+    place,
+    residuals,
+)
 from v2mlib.phantom import Population
 from v2mlib.phantom.photos import Photographer
 from v2mlib.stats import split_half
@@ -200,7 +201,7 @@ def test_photographs_that_look_wrong_are_rejected_at_sight(world, model):
     config = TruthConfig(max_yaw_deg=12)
     faces = reference_faces(photos, landmarks, model, config=config)
     table = faces.photos
-    assert table.loc[2, ["rule", "reason"]].tolist() == ["blur", "sharpness 0.02, less than 0.06"]
+    assert table.loc[2, ["rule", "reason"]].tolist() == ["blur", "sharpness 0.02, less than 0.09"]
     assert table.loc[4, "rule"] == "size"
     assert "pixels, less than 40" in table.loc[4, "reason"]
     turned = table[table["rule"] == "yaw"]
@@ -272,10 +273,8 @@ def made_photographs(n_photos, axes=2, seed=0):
 def test_derivatives_are_those_of_small_steps(axes):
     from scipy.spatial.transform import Rotation
 
-    from v2mlib.fitting.truth_information import _jacobians
-
     _, bases, views, face, points = made_photographs(2, axes)
-    by_shape, by_nuisance = _jacobians(points, views, face, bases)
+    by_shape, by_nuisance, _ = jacobians(points, views, face, bases)
     step = 1e-6
 
     def change(moved_views, moved_face):
@@ -304,15 +303,13 @@ def test_derivatives_are_those_of_small_steps(axes):
 
 def test_information_is_that_of_one_large_least_squares_problem():
     """All photographs' nuisances and the shape solved together, literally."""
-    from v2mlib.fitting.truth_information import _jacobians
-
     _, bases, views, face, points = made_photographs(3)
     noise = np.array([1.0, 2.0, 0.5])
     points[1, 5] = np.nan
     info = linearise(points, views, face, bases, noise)
     total, score = posterior(info.precision, info.score, np.zeros(3, int), 1)
     gaps = residuals(points, views, face, bases)
-    by_shape, by_nuisance = _jacobians(points, views, face, bases)
+    by_shape, by_nuisance, _ = jacobians(points, views, face, bases)
     n = by_nuisance.shape[-1]
     rows, right = [np.eye(5, 5 + 3 * n)], [np.zeros(5)]
     for p in range(3):
@@ -376,6 +373,46 @@ def test_the_likelihood_ratio_is_that_of_the_photographs_themselves():
         rest = [other for other in range(3) if other != k]
         literal = log_density([k, *rest]) - log_density([k]) - log_density(rest)
         assert ratio[k] == pytest.approx(literal, abs=1e-9)
+
+
+def test_noise_that_photographs_share_is_not_averaged_away():
+    """Against the literal joint covariance of equal photographs with a common error."""
+    view = np.random.default_rng(6).standard_normal((9, 4))
+    n, share, y = 3, 0.4, np.random.default_rng(7).standard_normal((3, 9))
+    precision, score = np.tile(view.T @ view, (n, 1, 1)), y @ view
+    total, summed = posterior(precision, score, np.zeros(n, int), 1, share)
+    noise = np.kron(np.eye(n) * (1 - share) + share, np.eye(9))
+    stacked, inverse = np.tile(view, (n, 1)), np.linalg.inv(noise)
+    literal = np.eye(4) + stacked.T @ inverse @ stacked
+    np.testing.assert_allclose(total[0], literal, atol=1e-9)
+    np.testing.assert_allclose(summed[0], stacked.T @ inverse @ y.ravel(), atol=1e-9)
+
+
+def test_errors_that_look_like_shape_are_noticed(world, model):
+    """A detector with its own idea of the landmarks: small residuals, yet a surprise."""
+    _, photos, landmarks = first(world, 4)
+    taste = np.random.default_rng(8).normal(scale=0.03, size=(68, 2))
+    shifted = landmarks + size_of(landmarks)[:, None, None] * taste
+    plain = reference_faces(photos, landmarks, model)
+    raw = reference_faces(photos, shifted, model)
+    assert plain.noise_constant_share < 0.1
+    assert raw.noise_constant_share > 0.3
+    assert raw.noise_relative > 1.4 * plain.noise_relative
+    assert raw.lines["sd"].mean() > 1.4 * plain.lines["sd"].mean()
+    cured = reference_faces(photos, shifted, model, config=TruthConfig(calibrate_from=20))
+    error = {
+        name: np.abs(found.lines["value"] - measure_lines(world[0], model).to_numpy().ravel())[
+            found.lines["measure"] == "ratio"
+        ].mean()
+        for name, found in {"plain": plain, "raw": raw, "cured": cured}.items()
+    }  # fmt: skip
+    assert (raw.landmark_offsets == 0).all()
+    assert (plain.landmark_offsets == 0).all()
+    assert error["cured"] < 0.9 * error["raw"]
+    # What was put in comes out, in the picture's plane (y up) and but for pose.
+    wanted = taste * [1, -1]
+    got = cured.landmark_offsets[:, :2]
+    assert np.corrcoef((wanted - wanted.mean(0)).ravel(), got.ravel())[0, 1] > 0.7
 
 
 def test_strangers_go_one_by_one_and_the_rest_is_judged_again():
@@ -462,5 +499,5 @@ def test_real_landmarks_of_one_photograph_each(real_data):
     profile = stored["yaw_deg"][:120]
     assert (np.abs(profile[faces.photos["rule"] == "yaw"]) > 40).all()
     assert people["usable"].mean() > 0.7
-    assert people.loc[people["usable"], "determined"].between(0.5, 0.9).all()
+    assert people.loc[people["usable"], "determined"].between(0.3, 0.9).all()
     assert "ear" not in set(faces.lines["line"])  # its ends are not among these 68 points

@@ -15,8 +15,8 @@ import torch
 
 from v2mlib.checks import InputError, check_shape
 from v2mlib.fitting.landmarks import FitConfig, fit_landmarks
-from v2mlib.fitting.truth_information import Views
 from v2mlib.fitting.truth_lines import line_uncertainties, measure_lines
+from v2mlib.fitting.truth_offsets import estimate_offsets
 from v2mlib.fitting.truth_rules import (
     TruthConfig,
     describe,
@@ -27,6 +27,7 @@ from v2mlib.fitting.truth_rules import (
     require_some,
 )
 from v2mlib.fitting.truth_shapes import (
+    Noise,
     blocks,
     estimate_noise,
     fit_shared,
@@ -34,8 +35,9 @@ from v2mlib.fitting.truth_shapes import (
     refine_singly,
     singles_from,
 )
+from v2mlib.fitting.truth_views import Views
 
-_FIRST_NOISE = 0.01  # of the residuals that photographs are judged by
+_FIRST_NOISE = Noise(0.01)  # of the residuals that photographs are judged by
 
 
 class ReferenceFaces(NamedTuple):
@@ -64,10 +66,16 @@ class ReferenceFaces(NamedTuple):
         Of the posterior; NaN for those not usable.
     views : Views
         Expression, rotation, scale, translation and inverse distance of the photographs used,
-        in the order of `photos`; see `project_views`.
+        in the order of `photos`; `v2mlib.fitting.truth_views.project_views` draws with them.
     noise_relative : float
         Standard deviation of a landmark's coordinate that the uncertainties assume, relative to
-        the face's size; estimated from residuals and from how photographs of one person differ.
+        the face's size; see `v2mlib.fitting.truth_shapes.estimate_noise`.
+    noise_constant_share : float
+        Share of its variance that all photographs of a person have in common: no number of
+        photographs removes it.
+    landmark_offsets : ndarray, (landmark=68, xyz=3), mm
+        Where the detector sees each landmark, relative to the model's vertex; 0 where there
+        were too few people to tell.
     """
 
     identities: pd.DataFrame
@@ -77,6 +85,8 @@ class ReferenceFaces(NamedTuple):
     shape_covariance: np.ndarray
     views: Views
     noise_relative: float
+    noise_constant_share: float
+    landmark_offsets: np.ndarray
 
 
 def reference_faces(photos, landmarks, model, *, config=None, fit_config=None):
@@ -117,6 +127,12 @@ def reference_faces(photos, landmarks, model, *, config=None, fit_config=None):
 
     Notes
     -----
+    A detector's landmarks are not quite the model's vertices, in everybody alike. Where
+    photographs differ from the population in ways that photographs of one person do not differ
+    from each other, and there are `TruthConfig.calibrate_from` people or more, these offsets
+    are estimated, on the assumption that the people's mean face is the model's; else they go
+    into the shapes.
+
     The standard deviations say how well the photographs settle a line *if the face model is
     right*. Of lines that no landmark touches (the ears), they rest on what the model's
     population knows of the rest of the face.
@@ -129,7 +145,7 @@ def reference_faces(photos, landmarks, model, *, config=None, fit_config=None):
     singles, rows = _fit_singly(table, landmarks, model, fit_config)
     reject_poor_fits(table, config)
     singles, kept = _still_kept(table, singles, rows)
-    noise = estimate_noise(singles, codes[kept])
+    singles, noise = _calibrate(singles, codes[kept], config)
     stranger, log_odds = judge_people(singles, codes[kept], noise, config.mislabelled_share)
     table.loc[kept, "log_odds_same_person"] = log_odds
     reject_strangers(table, codes, kept[stranger])
@@ -146,7 +162,7 @@ def reference_faces(photos, landmarks, model, *, config=None, fit_config=None):
     )  # fmt: skip
     return ReferenceFaces(
         identities, table, lines, faces.coefficients, faces.covariance.astype(np.float32),
-        faces.views, noise,
+        faces.views, noise.relative, noise.constant_share, singles.offsets,
     )  # fmt: skip
 
 
@@ -178,11 +194,14 @@ def line_measures(faces, landmarks, model, *, fit_config=None):
     fit_config = dataclasses.replace(fit_config or FitConfig(), uncertainty=False)
     fit = fit_landmarks(landmarks, model, config=fit_config)
     singles = singles_from(landmarks, fit, model, np.arange(len(landmarks)))
+    singles = singles._replace(offsets=faces.landmark_offsets)
+
+    noise = Noise(faces.noise_relative, faces.noise_constant_share)
 
     def measure(groups):
         rows = np.flatnonzero(np.asarray(groups) >= 0)
         codes = np.asarray(groups)[rows]
-        shapes = fit_shared(singles.take(rows), codes, codes.max() + 1, faces.noise_relative)
+        shapes = fit_shared(singles.take(rows), codes, codes.max() + 1, noise)
         table = measure_lines(shapes.coefficients, model)
         return table.set_axis([f"{line}_{kind}" for line, kind in table.columns], axis=1)
 
@@ -222,6 +241,15 @@ def _fit_singly(table, landmarks, model, fit_config):
     table.loc[rows, "residual_px"] = residual
     table["residual_relative"] = table["residual_px"] / table["face_px"]
     return singles, rows
+
+
+def _calibrate(singles, codes, config):
+    """Learn the landmarks' noise and, where it has a constant part, the detector's offsets."""
+    noise = estimate_noise(singles, codes)
+    enough = len(np.unique(codes)) >= config.calibrate_from
+    if enough and noise.constant_share > 0:
+        singles = singles._replace(offsets=estimate_offsets(singles, codes, noise))
+    return singles, noise
 
 
 def _still_kept(table, singles, rows):

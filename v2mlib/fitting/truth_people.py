@@ -11,8 +11,12 @@ import numpy as np
 from scipy.stats import chi2
 
 
-def posterior(precision, score, codes, n_people):
+def posterior(precision, score, codes, n_people, constant_share=0.0):
     """Combine photographs' messages into one posterior per person.
+
+    Of noise with variance ``s²``, a share ``r`` may be the same in all of a person's
+    photographs. Their mean then has the noise ``s² (1 + (n - 1) r) / n``, so each message
+    counts ``1 / (1 + (n - 1) r)``.
 
     Parameters
     ----------
@@ -24,6 +28,8 @@ def posterior(precision, score, codes, n_people):
         Whose photograph it is.
     n_people : int
         How many people there are.
+    constant_share : float, 0 to 1
+        Share ``r`` of the noise's variance that a person's photographs have in common.
 
     Returns
     -------
@@ -34,8 +40,10 @@ def posterior(precision, score, codes, n_people):
     n_shape = score.shape[1]
     total = np.tile(np.eye(n_shape), (n_people, 1, 1))
     summed = np.zeros((n_people, n_shape))
-    np.add.at(total, codes, precision)
-    np.add.at(summed, codes, score)
+    n_photos = np.bincount(codes, minlength=n_people)[codes]
+    weight = 1 / (1 + (n_photos - 1) * constant_share)
+    np.add.at(total, codes, precision * weight[:, None, None])
+    np.add.at(summed, codes, score * weight[:, None])
     return total, summed
 
 
@@ -137,6 +145,27 @@ def find_strangers(precision, score, codes, n_people, mislabelled_share):
     return stranger, log_odds
 
 
+def surprise(precision, score):
+    """How much more photographs differ from the population than their noise explains.
+
+    With shapes from the prior N(0, 1), a score has the covariance ``L + L²``. A detector that
+    errs in ways that look like shape gives larger scores, however small its residuals.
+
+    Parameters
+    ----------
+    precision : ndarray, (photo, shape, shape)
+        Of each photograph about its face's shape.
+    score : ndarray, (photo, shape)
+        Likewise.
+
+    Returns
+    -------
+    float
+        Observed over expected median of the squared distance; about 1 if the noise is right.
+    """
+    return _median_distance(score, precision + precision @ precision)
+
+
 def disagreement(precision, score, codes, n_people):
     """How much more photographs of one person disagree than their noise explains.
 
@@ -167,10 +196,14 @@ def disagreement(precision, score, codes, n_people):
     precision, score, codes = precision[several], score[several], codes[several]
     rest = total[codes] - precision
     mean = np.linalg.solve(rest, (summed[codes] - score)[..., None])
-    surprise = score - (precision @ mean)[..., 0]
-    # Directions that a photograph does not see carry no surprise; the small ridge lets the
-    # inverse pass them by.
-    spread = precision + precision @ np.linalg.solve(rest, precision)
-    ridge = 1e-9 * np.trace(spread, axis1=1, axis2=2)[:, None, None] * np.eye(score.shape[1])
-    distance = (surprise * np.linalg.solve(spread + ridge, surprise[..., None])[..., 0]).sum(-1)
-    return float(np.median(distance) / chi2.median(score.shape[1]))
+    gap = score - (precision @ mean)[..., 0]
+    return _median_distance(gap, precision + precision @ np.linalg.solve(rest, precision))
+
+
+def _median_distance(gap, spread):
+    # Directions that a photograph does not see carry nothing; the small ridge lets the inverse
+    # pass them by.
+    size = gap.shape[1]
+    ridge = 1e-9 * np.trace(spread, axis1=1, axis2=2)[:, None, None] * np.eye(size)
+    distance = (gap * np.linalg.solve(spread + ridge, gap[..., None])[..., 0]).sum(-1)
+    return float(np.median(distance) / chi2.median(size))

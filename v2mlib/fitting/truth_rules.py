@@ -29,22 +29,27 @@ class TruthConfig:
         Side of the square as large as the box around the landmarks, at least.
     min_sharpness : float
         Least value of the column `sharpness`, where the table has one; see
-        `v2mlib.photos.quality.sharpness`. Sharp photographs have 0.14 or more, the same out of
-        focus by a fortieth of the face 0.04 to 0.08.
+        `v2mlib.photos.sharpness`. Measured: 0.14 and more for photographs in focus, below 0.09
+        for the same blurred by a twentieth of the face.
     residual_sds : float, standard deviations
         Residuals further above the population's are rejected; a robust z-score (median and
         median absolute deviation) of their logarithm.
     mislabelled_share : float, 0 to 1
         How many photographs are expected to show somebody else. One is rejected as another
         person when, starting from this share, that is the likelier explanation.
+    calibrate_from : int
+        People from whom on a detector's own offsets are estimated (see
+        `v2mlib.fitting.truth_offsets`). Fewer people's mean says more of them than of the
+        detector.
     """
 
     max_yaw_deg: float = 55.0
     min_landmarks: int = 40
     min_face_px: float = 40.0
-    min_sharpness: float = 0.06
+    min_sharpness: float = 0.09
     residual_sds: float = 5.0
     mislabelled_share: float = 0.01
+    calibrate_from: int = 100
 
     def __post_init__(self):
         """Refuse rules that no photograph, or every photograph, would pass."""
@@ -55,6 +60,7 @@ class TruthConfig:
             "min_sharpness": (0, np.inf),
             "residual_sds": (1, np.inf),
             "mislabelled_share": (0, 0.5),
+            "calibrate_from": (2, np.inf),
         }
         for name, (low, high) in ranges.items():
             value = getattr(self, name)

@@ -4,20 +4,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from v2mlib.fitting.truth_information import (
-    Views,
-    landmark_bases,
-    linearise,
-    move,
-    place,
-    residuals,
-    start_views,
-)
-from v2mlib.fitting.truth_people import disagreement, find_strangers, posterior
+from v2mlib.fitting.truth_information import linearise, move
+from v2mlib.fitting.truth_people import disagreement, find_strangers, posterior, surprise
+from v2mlib.fitting.truth_views import Views, landmark_bases, place, residuals, start_views
 
 _STEPS = 4  # more move no line by a hundredth of a millimetre
 _BLOCK = 512  # photographs at a time: their Jacobians take some 60 MB
 _PEOPLE_FOR_NOISE = 150
+_LEAST_SHARE = 0.2  # noise that is independent by construction is found to share up to 0.15
+_LEAST_PEOPLE = 20  # to compare with the population
 #: Landmarks are never better known than this, relative to the face's size.
 LEAST_NOISE = 0.002
 
@@ -37,6 +32,8 @@ class Singles(NamedTuple):
         Vertices that the jaw landmarks stand for, where they slide.
     model : MorphableModel
         The face model.
+    offsets : ndarray, (landmark=68, xyz=3), mm
+        Where the landmarks' detector sees each, relative to its vertex.
     """
 
     points: np.ndarray
@@ -44,6 +41,7 @@ class Singles(NamedTuple):
     coefficients: np.ndarray
     contour: np.ndarray | None
     model: object
+    offsets: np.ndarray
 
     @property
     def face_px(self):
@@ -54,7 +52,7 @@ class Singles(NamedTuple):
     @property
     def bases(self):
         """The face model at the photographs' landmarks."""
-        return landmark_bases(self.model, self.contour)
+        return landmark_bases(self.model, self.contour, self.offsets)
 
     def take(self, rows):
         """Some of the photographs.
@@ -71,7 +69,25 @@ class Singles(NamedTuple):
         """
         contour = None if self.contour is None else self.contour[rows]
         views = Views(*(part[rows] for part in self.views))
-        return Singles(self.points[rows], views, self.coefficients[rows], contour, self.model)
+        return self._replace(
+            points=self.points[rows], views=views, coefficients=self.coefficients[rows],
+            contour=contour,
+        )  # fmt: skip
+
+
+class Noise(NamedTuple):
+    """How far landmarks are off.
+
+    Attributes
+    ----------
+    relative : float
+        Standard deviation of a coordinate over the face's size.
+    constant_share : float
+        Share of the variance that all photographs of a person have in common.
+    """
+
+    relative: float
+    constant_share: float = 0.0
 
 
 class Shapes(NamedTuple):
@@ -124,7 +140,7 @@ def singles_from(landmarks, fit, model, rows):
     contour = fit.contour_vertices
     contour = None if contour is None else contour.cpu().numpy()[rows]
     views = start_views(points, rotation, expression, shape, landmark_bases(model, contour))
-    return Singles(points, views, shape, contour, model)
+    return Singles(points, views, shape, contour, model, np.zeros((points.shape[1], 3)))
 
 
 def refine(singles, coefficients, codes, noise, *, n_steps=_STEPS):
@@ -138,8 +154,8 @@ def refine(singles, coefficients, codes, noise, *, n_steps=_STEPS):
         Where to start.
     codes : ndarray of int, (photo,)
         Whose photograph it is: row of `coefficients`.
-    noise : float
-        Standard deviation of a landmark's coordinate, relative to the face's size.
+    noise : Noise
+        Of the landmarks.
     n_steps : int
         How many.
 
@@ -149,10 +165,13 @@ def refine(singles, coefficients, codes, noise, *, n_steps=_STEPS):
         Coefficients (person, shape), views, and the `Information` of the last step.
     """
     points, views, bases = singles.points, singles.views, singles.bases
-    noise, information = noise * singles.face_px, None
+    noise_px, information = noise.relative * singles.face_px, None
     for _ in range(n_steps):
-        information = linearise(points, views, coefficients[codes], bases, noise)
-        total, score = posterior(information.precision, information.score, codes, len(coefficients))
+        information = linearise(points, views, coefficients[codes], bases, noise_px)
+        total, score = posterior(
+            information.precision, information.score, codes, len(coefficients),
+            noise.constant_share,
+        )  # fmt: skip
         coefficients = np.linalg.solve(total, score[..., None])[..., 0]
         views = move(views, information, coefficients[codes])
         views = place(points, views, coefficients[codes], bases)
@@ -166,8 +185,8 @@ def refine_singly(singles, noise, *, n_steps=_STEPS):
     ----------
     singles : Singles
         Where to start.
-    noise : float
-        Standard deviation of a landmark's coordinate, relative to the face's size.
+    noise : Noise
+        Of the landmarks.
     n_steps : int
         How many.
 
@@ -196,8 +215,8 @@ def fit_shared(singles, codes, n_people, noise):
         Whose photograph it is.
     n_people : int
         How many people there are; those without photographs stay NaN.
-    noise : float
-        Standard deviation of a landmark's coordinate, relative to the face's size.
+    noise : Noise
+        Of the landmarks.
 
     Returns
     -------
@@ -216,7 +235,9 @@ def fit_shared(singles, codes, n_people, noise):
         np.add.at(start, local, some.coefficients)
         start /= np.bincount(local)[:, None]
         shape, views, information = refine(some, start, local, noise)
-        total, _ = posterior(information.precision, information.score, local, len(people))
+        total, _ = posterior(
+            information.precision, information.score, local, len(people), noise.constant_share
+        )
         shapes[people], covariance[people] = shape, np.linalg.inv(total)
         residual[rows] = _distance(some._replace(views=views), shape[local])
         for whole, part in zip(found, views, strict=True):
@@ -225,11 +246,13 @@ def fit_shared(singles, codes, n_people, noise):
 
 
 def estimate_noise(singles, codes, *, seed=0):
-    """Noise of the landmarks relative to the face's size, from a sample of people.
+    """Estimate the landmarks' noise from a sample of people.
 
-    First from the residuals of each photograph's own fit, corrected for the parameters it
-    spends; then raised where photographs of one person disagree more than that: neighbouring
-    landmarks err together, and residuals alone promise too much.
+    Three views of it, each raising the last where it must: the residuals of each photograph's
+    own fit, corrected for the parameters it spends; how much photographs of one person disagree
+    (neighbouring landmarks err together, and residuals alone promise too much); how much
+    photographs differ from the population (errors that look like shape leave no residual). How
+    little photographs of one person disagree at this noise says how much they have in common.
 
     Parameters
     ----------
@@ -242,25 +265,34 @@ def estimate_noise(singles, codes, *, seed=0):
 
     Returns
     -------
-    float
-        Standard deviation of a coordinate over the face's size.
+    Noise
+        Of a landmark's coordinate.
     """
     chosen = np.random.default_rng(seed).permutation(np.unique(codes))[:_PEOPLE_FOR_NOISE]
     rows = np.flatnonzero(np.isin(codes, chosen))[: 4 * _BLOCK]
     codes, sample = np.unique(codes[rows], return_inverse=True)[1], singles.take(rows)
+    n_people = codes.max() + 1
     n_known = (~np.isnan(sample.points)).sum((1, 2))
     noise, size = 0.01, sample.face_px
     for _ in range(4):
-        sample, information, _ = refine_singly(sample, noise, n_steps=2)
+        sample, information, _ = refine_singly(sample, Noise(noise), n_steps=2)
         spent = np.minimum(information.n_effective, 0.8 * n_known)
         variance = np.median(information.squares / (n_known - spent) / size**2)
         noise = max(float(np.sqrt(variance)), LEAST_NOISE)
     for _ in range(3):
-        _, information, _ = refine_singly(sample, noise, n_steps=1)
-        factor = disagreement(information.precision, information.score, codes, codes.max() + 1)
+        _, information, _ = refine_singly(sample, Noise(noise), n_steps=1)
+        factor = disagreement(information.precision, information.score, codes, n_people)
         if np.isfinite(factor):
-            noise = max(noise * float(np.sqrt(np.clip(factor, 1.0, 100.0))), LEAST_NOISE)
-    return noise
+            noise *= float(np.sqrt(np.clip(factor, 1.0, 100.0)))
+    random = noise
+    if n_people >= _LEAST_PEOPLE:
+        for _ in range(6):
+            sample, information, _ = refine_singly(sample, Noise(noise), n_steps=1)
+            noise *= float(np.sqrt(np.clip(surprise(*information[:2]), 1.0, 4.0)))
+    _, information, _ = refine_singly(sample, Noise(noise), n_steps=1)
+    factor = disagreement(information.precision, information.score, codes, n_people)
+    share = 1 - (factor if np.isfinite(factor) else (random / noise) ** 2)
+    return Noise(noise, float(share) if share > _LEAST_SHARE else 0.0)
 
 
 def judge_people(singles, codes, noise, mislabelled_share):
@@ -272,8 +304,8 @@ def judge_people(singles, codes, noise, mislabelled_share):
         Photographs.
     codes : ndarray of int, (photo,)
         Whose photograph it is said to be.
-    noise : float
-        Standard deviation of a landmark's coordinate, relative to the face's size.
+    noise : Noise
+        Of the landmarks.
     mislabelled_share : float
         Prior probability of somebody else.
 
