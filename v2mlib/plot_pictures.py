@@ -145,7 +145,8 @@ def _line(axes, figure, trace, place):
             reach = [np.asarray(trace.error_x.arrayminus, float), np.asarray(trace.error_x.array)]
         axes.errorbar(np.asarray(x, float), y, xerr=reach, label=trace.name, **style)
         return
-    axes.plot(x, y, color=trace.line.color, lw=trace.line.width or 1.5, label=trace.name)
+    style = ":" if trace.line.dash == "dot" else "-"
+    axes.plot(x, y, style, color=trace.line.color, lw=trace.line.width or 1.5, label=trace.name)
     axes.margins(x=0.01)
 
 
@@ -199,6 +200,8 @@ def _dress(axes, figure):
         axes.text(note.x, 1.01, note.text, ha="center", va="bottom", fontsize=9, transform=top)
     if layout.yaxis.autorange == "reversed":
         axes.invert_yaxis()
+    if layout.yaxis.rangemode == "tozero":
+        axes.set_ylim(bottom=0)
     if layout.yaxis.tickvals is not None:
         axes.set_yticks(layout.yaxis.tickvals, layout.yaxis.ticktext)
     axes.set_xlabel(layout.xaxis.title.text or "")
