@@ -213,10 +213,15 @@ def test_the_cascade_is_one_network_after_the_other(made, monkeypatch):
         torch.manual_seed(0)
         drawer = VoiceToImage(VoiceEncoder(channels=(8,) * 4), Generator(channels=(8,) * 5)).eval()
         teacher = ImageToFace(width=1 / 8).eval()
+    # Fresh networks tell hardly anything apart: louder ones do.
     for parameter in drawer.generator.parameters():
-        parameter.data.mul_(4.0)  # so that small differences between voices show
+        parameter.data.mul_(8.0)
+    for module in teacher.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.weight.data.fill_(3.0)
     table = predict_cascade(Cascade(drawer, teacher), world)
     assert table.shape == (9, 40)
+    assert table.std().mean() > 0.01
     assert table.index.tolist() == np.repeat(names(world, "test"), 3).tolist()
     rows = store.index.index[store.index["split"] == "test"]
     for number, row in enumerate(rows):
@@ -224,7 +229,7 @@ def test_the_cascade_is_one_network_after_the_other(made, monkeypatch):
         log_mel = log_mel[np.arange(max(len(log_mel), 200)) % len(log_mel)]
         with torch.no_grad():
             alone = teacher(drawer(torch.tensor(log_mel)[None])).shape[0]
-        np.testing.assert_allclose(table.iloc[number], alone, atol=1e-4)
+        np.testing.assert_allclose(table.iloc[number], alone, rtol=1e-3, atol=1e-3)
 
 
 # --- what ships ----------------------------------------------------------------------------
