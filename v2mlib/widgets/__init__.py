@@ -5,6 +5,7 @@ Submodules are imported on first use, so that importing the package costs nothin
 
 _HOMES = {
     "MeshView": "mesh_view",
+    "StudyRunner": "study_runner",
     "side_by_side": "rows",
     "mesh_html": "html",
     "mesh_figure": "html",
@@ -12,7 +13,15 @@ _HOMES = {
     "still": "stills",
 }
 
-__all__ = ["MeshView", "mesh_figure", "mesh_html", "side_by_side", "still", "viewer_head"]
+__all__ = [
+    "MeshView",
+    "StudyRunner",
+    "mesh_figure",
+    "mesh_html",
+    "side_by_side",
+    "still",
+    "viewer_head",
+]
 
 
 def __getattr__(name):

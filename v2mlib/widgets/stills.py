@@ -82,7 +82,7 @@ def still(
     if scalars is not None:
         _mark_scale(paper, scalars, size)
     if title:
-        _write(paper, (12, 10), title, 14)
+        write_on(paper, (12, 10), title, 14)
     return image
 
 
@@ -203,7 +203,22 @@ def beside(images, gap=6):
     return sheet
 
 
-def _write(paper, at, text, points=12, anchor="la"):
+def write_on(paper, at, text, points=12, anchor="la"):
+    """Write a line of text on a picture, readable on any ground.
+
+    Parameters
+    ----------
+    paper : PIL.ImageDraw.ImageDraw
+        Of the picture.
+    at : (float, float), pixels
+        Column and row.
+    text : str
+        The line.
+    points : int
+        Size of the letters.
+    anchor : str
+        Which point of the text lies there, as Pillow has it.
+    """
     paper.text(
         at, text, fill=_INK, font=_font(points), anchor=anchor,
         stroke_width=2, stroke_fill=(246, 248, 250),
@@ -232,9 +247,9 @@ def _mark_lines(paper, vertices, lines, camera, size):
         label = f"{name.replace('_', ' ')} {length:.1f} mm"
         if abs(ay - by) > abs(ax - bx):
             low = (ax, ay) if ay > by else (bx, by)
-            _write(paper, (low[0] + 8, low[1] + 4), label)
+            write_on(paper, (low[0] + 8, low[1] + 4), label)
         else:
-            _write(paper, ((ax + bx) / 2, (ay + by) / 2 - 6), label, anchor="mb")
+            write_on(paper, ((ax + bx) / 2, (ay + by) / 2 - 6), label, anchor="mb")
 
 
 def _mark_scale(paper, scalars, size):
@@ -247,6 +262,6 @@ def _mark_scale(paper, scalars, size):
     digits = 2 if span < 1 else 1 if span < 20 else 0
     for share in (0.0, 0.5, 1.0):
         text = f"{scalars.low + share * span:.{digits}f}"
-        _write(paper, (left - 5, top + (1 - share) * tall), text, anchor="rm")
+        write_on(paper, (left - 5, top + (1 - share) * tall), text, anchor="rm")
     unit = f" ({scalars.unit})" if scalars.unit else ""
-    _write(paper, (width - 12, 16), f"{scalars.name}{unit}", anchor="rm")
+    write_on(paper, (width - 12, 16), f"{scalars.name}{unit}", anchor="rm")
