@@ -299,7 +299,11 @@ def test_a_mirror_keeps_corrected_lines_of_the_phantom_not_published_ones(phanto
     twice = metrics.mirrored(metrics.mirrored(phantom.mean, phantom), phantom)
     assert torch.equal(twice, phantom.mean)
     assert max(float(m) for m in metrics.line_asymmetry(phantom.mean, phantom).values()) < 1e-3
-    miss = metrics.line_asymmetry(phantom.mean.numpy(), phantom, "published")
+    for definition in ("corrected", "published"):
+        found = [metrics.line_asymmetry(face, phantom, definition)
+                 for face in (phantom.mean, phantom.mean.numpy())]  # fmt: skip
+        assert found[1] == pytest.approx({name: float(miss) for name, miss in found[0].items()})
+    miss = found[1]
     assert miss[DIVISOR] > 10
     assert miss["midline"] > 5
 
