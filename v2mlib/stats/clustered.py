@@ -70,6 +70,7 @@ def _pigeonhole(questions, n_resamples, confidence, seed):
     rng = np.random.default_rng(seed)
     people, faces = (rng.multinomial(n, np.full(n, 1 / n), size=n_resamples) for n in sizes)
     counts = [((people @ table) * faces).sum(1) for table in (favourable, asked)]
+    counts = [each[counts[1] > 0] for each in counts]  # of few answers, a draw may hold none
     # Half an answer for and against keeps a draw off 0 and 1, where a logit has no value.
     logits = np.log(counts[0] + 0.5) - np.log(counts[1] - counts[0] + 0.5)
     draws = counts[0] / counts[1]
