@@ -205,6 +205,23 @@ class TestAgain:
         made.build(copy.world, copy.out, config=config)
         assert {path.rsplit(".", 1)[1] for path in measured} == {"jpg"}
 
+    def test_landmark_files_that_change_are_noticed(self, copy, measured):
+        world = load_world(copy.world)
+        files = [copy.world / path for path in world.photos["path"]]
+        for path, points in zip(files, world.landmarks, strict=True):
+            np.save(path.with_suffix(".npy"), points)
+        config = made.config_of(copy.world, landmark_folder=str(copy.world / "faces"))
+        made.build(copy.world, copy.out, config=config)
+        found = load_dataset(copy.out)
+        np.testing.assert_array_equal(found.landmarks[0], world.landmarks[0])
+        measured.clear()
+        assert made.build(copy.world, copy.out, config=config).nothing_to_do
+        np.save(files[0].with_suffix(".npy"), world.landmarks[0] + 1)
+        made.build(copy.world, copy.out, config=config)
+        assert str(files[0]) in measured
+        again = load_dataset(copy.out)
+        np.testing.assert_array_equal(again.landmarks[0], world.landmarks[0] + 1)
+
     def test_verify_finds_what_size_and_time_hide(self, copy, measured):
         import os
 

@@ -107,7 +107,10 @@ class _Build:
         self.files_per_task = files_per_task
         self.began = time.perf_counter()
         self.model = load_face_model(config.face_model)
-        self.keys = {"voices": _digest(voices_recipe()), "photos": _digest(photos_recipe(config))}
+        self.keys = {
+            "voices": _digest(voices_recipe()),
+            "photos": _digest(photos_recipe(config, sources.photos["path"])),
+        }
         self.entries = {
             "voices": [chunks.entry_of(path) for path in sources.utterances["path"]],
             "photos": [chunks.entry_of(path) for path in sources.photos["path"]],

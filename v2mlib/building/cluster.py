@@ -273,7 +273,7 @@ def _guarded(function, job):
     except InputError as error:
         return {"input_error": [error.what, error.problem, error.remedy]}
     except OSError as error:
-        return {"os_error": [error.errno, error.strerror, error.filename]}
+        return {"os_error": [error.errno, error.strerror or str(error), error.filename]}
 
 
 def _unpack(answer):

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from pathlib import Path
+import os
 
 from v2mlib.checks import InputError
 from v2mlib.datasets.splits import SPLITS
@@ -98,28 +98,48 @@ def voices_recipe():
     return {"recipe": RECIPE, **{name: dataclasses.asdict(part) for name, part in parts.items()}}
 
 
-def photos_recipe(config):
+def photos_recipe(config, photos=()):
     """All that landmarks and measurements of a photograph depend on.
 
     Parameters
     ----------
     config : BuildConfig
         Names the engine.
+    photos : sequence of str
+        The photographs' paths.
 
     Returns
     -------
     dict
-        Plain data. A phantom world's landmarks, one file for all, are known by size and time.
+        Plain data. Landmark files are known together, by names, sizes and times: when one of
+        them changes, all photographs are looked at again.
     """
-    from v2mlib.building.chunks import entry_of
     from v2mlib.building.photographs import RECIPE
 
     recipe = {"recipe": RECIPE, "engine": config.engine}
-    if config.landmark_folder is not None:
-        common = Path(config.landmark_folder) / WORLD_LANDMARKS
-        if common.is_file():
-            recipe["file"] = list(entry_of(str(common)))
+    if config.landmarks == "files":
+        recipe["files"] = [list(entry) for entry in _landmark_files(config, photos)]
     return recipe
+
+
+def _landmark_files(config, photos):
+    """Files in which the engine "files" may look, as they are now."""
+    from v2mlib.building.chunks import entry_of
+    from v2mlib.photos.landmark_files import SUFFIXES
+
+    places = {os.path.dirname(path) for path in photos}
+    if config.landmark_folder is not None:
+        folder = config.landmark_folder
+        common = os.path.join(folder, WORLD_LANDMARKS)
+        if os.path.isfile(common):
+            return [entry_of(common)]
+        places = {folder, *(os.path.join(folder, os.path.basename(place)) for place in places)}
+    found = []
+    for place in places:
+        if os.path.isdir(place):
+            with os.scandir(place) as files:
+                found += [file.path for file in files if file.name.endswith(SUFFIXES)]
+    return [entry_of(path) for path in sorted(found)]
 
 
 def as_plain(config):

@@ -126,6 +126,12 @@ def run_voxceleb3d(options):
     from v2mlib.datasets import find_sources
 
     with results_on_stdout() as stdout:
+        sources = find_sources(
+            voxceleb=options.voxceleb,
+            vggface=options.vggface,
+            table=options.table,
+            meta=options.meta,
+        )
         world = choices.phantom_world(options.vggface, options.voxceleb)
         landmarks, folder = choices.choose_landmarks(
             options.landmarks, options.landmark_files, world
@@ -139,12 +145,6 @@ def run_voxceleb3d(options):
             split=options.split,
             validation=options.validation,
             seed=options.seed,
-        )
-        sources = find_sources(
-            voxceleb=options.voxceleb,
-            vggface=options.vggface,
-            table=options.table,
-            meta=options.meta,
         )
         done = build_dataset(
             sources,
