@@ -1,13 +1,12 @@
-"""The fast road: Newton-like steps whose matrices are tabulated by viewing direction.
+"""The fast road: Gauss-Newton steps without sums over landmarks, in the few modes that matter.
 
 Where all faces weigh their landmarks alike, a fit needs no sum over landmarks at all. With ``Z``
 the mean face and the basis, centred, ``W = sum_l Z_l y_l^T`` (once per face) and the Gram
 matrices of ``Z`` (once per model) give the exact gradient of coefficients, rotation and scale.
 
-The matrix of the first step is that of the mean face, seen from the nearest of a grid of
-directions. Pose eliminated, it is ``prior + k G`` where only ``k`` differs from face to face, so
-that one eigendecomposition per direction serves all faces seen from there. Later steps take the
-exact normal matrix of a state just passed, several steps one matrix.
+The matrix of a step may be approximate. The basis is turned to the principal axes of what
+landmarks tell (and the prior stays a unit matrix): most modes are weak, the prior decides them,
+and they enter by their diagonal alone. Only the strong ones and the pose are factorised.
 
 Steps are not guarded here: faces that do not settle are left to `descent`.
 """
@@ -20,10 +19,9 @@ from v2mlib.fitting.landmarks.basis import PAIRS, view_products
 from v2mlib.fitting.landmarks.descent import Progress, descend
 from v2mlib.fitting.landmarks.normal import State
 from v2mlib.fitting.landmarks.pose import complete, rotate, skew
-from v2mlib.fitting.landmarks.table import tabulated_step
 
-#: Steps that share one matrix, in turn: the first exact matrix is of a state still moving.
-CHORDS = (1, 3, 3, 4)
+#: Steps before a face is left to the other road.
+MOST = 12
 TOLERANCE = 1e-3
 #: A last step that shows that a face was settling.
 USABLE = 0.3
@@ -57,9 +55,6 @@ class _Now(NamedTuple):
 def quick(batch, table, known):
     """Fit faces fast, unguarded.
 
-    A tabulated step from the mean face, then steps with the exact normal matrix of a state just
-    passed.
-
     Parameters
     ----------
     batch : Batch
@@ -92,27 +87,23 @@ def quick(batch, table, known):
     extended = points.new_zeros((len(points), len(table.stacked)))
     extended[:, 0] = 1
     now = _Now(extended, rotation, log_scale)
-    pull = _pull(sums, now, table, n_axes)
-    step = tabulated_step(table, rotation, pull, sums.precision * (2 * log_scale).exp())
-    now, whole = now.moved(step), now.moved(step)
-    steps = torch.ones(len(points), dtype=torch.int64, device=points.device)
+    whole = _Now(*(part.clone() for part in now))
+    steps = torch.zeros(len(points), dtype=torch.int64, device=points.device)
     settled, usable = torch.zeros_like(mirrored), torch.zeros_like(mirrored)
     active = torch.arange(len(points), device=points.device)
-    taken = 1
-    for n_chords in CHORDS:
-        factor = _factor(sums, now, table, n_axes)
-        for _ in range(min(n_chords, known.config.max_iterations - taken)):
-            pull = _pull(sums, now, table, n_axes)
-            step = torch.cholesky_solve(pull[..., None], factor)[..., 0]
-            now = now.moved(step)
-            taken += 1
-        for mine, theirs in zip(whole, now, strict=True):
-            mine[active] = theirs
+    for number in range(1, min(known.config.max_iterations, MOST) + 1):
+        step = _step(sums, now, table, n_axes)
+        now = now.moved(step)
         last = step[:, :-1].abs().amax(1)
         done = last <= tolerance
-        settled[active], steps[active], usable[active] = done, taken, last <= USABLE
+        is_last = number in (known.config.max_iterations, MOST)
+        if not is_last and done.sum() * 4 < len(done):
+            continue  # not worth sorting out
+        for mine, theirs in zip(whole, now, strict=True):
+            mine[active] = theirs
+        settled[active], steps[active], usable[active] = done, number, last <= USABLE
         keep = (~done).nonzero()[:, 0]
-        if not len(keep) or taken >= known.config.max_iterations:
+        if not len(keep):
             break
         active, now = active[keep], _Now(*(part[keep] for part in now))
         sums = _Sums(*(part[keep] for part in sums))
@@ -127,7 +118,7 @@ def _state(now, middle, table, n_axes):
     origin = table.centre[0] + extended[:, 1:] @ table.centre[1:]
     seen = (rotation[:, :n_axes] @ origin[..., None])[..., 0]
     shift = middle - log_scale.exp()[:, None] * seen
-    return State(extended[:, 1:] / table.root_prior, rotation, log_scale, shift, None)
+    return State(extended[:, 1:] @ table.mixing, rotation, log_scale, shift, None)
 
 
 def _pull(sums, now, table, n_axes):
@@ -156,28 +147,33 @@ def _pull(sums, now, table, n_axes):
     return pull
 
 
-def _factor(sums, now, table, n_axes):
-    """Cholesky factor (face, K + 4, K + 4) of the normal matrix, prior 1."""
+def _step(sums, now, table, n_axes):
+    """Step (face, K + 4): coefficients, turn, scale."""
+    pull = _pull(sums, now, table, n_axes)
     extended, rotation, log_scale = now
     n = extended.shape[1] - 1
+    n_weak = table.weak.shape[1]
+    n_strong = n - n_weak
     points = (extended @ table.basis).unflatten(1, (-1, 3))
     turned = torch.cat([-skew(points), points[..., None]], -1)  # (face, landmark, xyz, 4)
-    factor = sums.precision * (2 * log_scale).exp()
-    mix = factor[:, None]
+    factor = (sums.precision * (2 * log_scale).exp())[:, None]
+    mix = torch.cat([torch.ones_like(factor), factor], 1)
     seen = turned
     if n_axes == 2:
         plane = rotation[:, :2]
         seen = (plane.mT @ plane)[:, None] @ turned
-        mix = torch.cat([mix, view_products(rotation[:, 2]) * -mix], 1)
-    weighted = seen * (table.weights * factor[:, None])[..., None, None]
-    crossed = weighted.permute(0, 3, 1, 2).flatten(2) @ table.basis[1:].T  # (face, 4, K)
-    own = weighted.flatten(1, 2).mT @ turned.flatten(1, 2)
-    # The table's matrices have room for the pose; its first is the prior.
-    flat = torch.cat([torch.ones_like(mix[:, :1]), mix], 1) @ table.inner
-    matrix = flat.unflatten(1, (n + 4, n + 4))
-    matrix[:, n:, :n] = crossed
-    matrix[:, n:, n:] = own
-    return torch.linalg.cholesky_ex(matrix)[0]  # which reads the lower triangle only
+        mix = torch.cat([mix, view_products(rotation[:, 2]) * -factor], 1)
+    weighted = seen * (table.weights * factor)[..., None, None]
+    strong = table.basis[1 : n_strong + 1]
+    crossed = weighted.permute(0, 3, 1, 2).flatten(2) @ strong.T  # (face, 4, D)
+    matrix = (mix @ table.inner).unflatten(1, (n_strong + 4, n_strong + 4))
+    matrix[:, n_strong:, :n_strong] = crossed
+    matrix[:, n_strong:, n_strong:] = weighted.flatten(1, 2).mT @ turned.flatten(1, 2)
+    lower = torch.linalg.cholesky_ex(matrix)[0]  # which reads the lower triangle only
+    right = torch.cat([pull[:, :n_strong], pull[:, n:]], 1)
+    solved = torch.cholesky_solve(right[..., None], lower)[..., 0]
+    weak = pull[:, n_strong:n] / (mix @ table.weak)
+    return torch.cat([solved[:, :n_strong], weak, solved[:, n_strong:]], 1)
 
 
 def _start(points, table):
