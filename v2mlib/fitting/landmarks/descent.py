@@ -21,6 +21,8 @@ from v2mlib.fitting.landmarks.solver import Groups, solve_alone, solve_shared
 FOCAL_LOG_SD = 0.47
 #: A picture whose longer half-side is seen under 22.5 degrees.
 FOCAL_OVER_HALF_SIDE = 2.414
+#: Relative noise of a warm start, and its steps.
+SOFT_NOISE, SOFT_STEPS = 0.01, 10
 #: Steps after which the vertices of a sliding contour stay as they are.
 SLIDING_STEPS = 10
 
@@ -375,18 +377,28 @@ def descend(batch, model):
     mirrored : tensor of bool, (face,)
         Whether a mirrored face would fit better.
     """
-    whole, mirrored = start(batch, model)
+    begun, mirrored = start(batch, model)
+    if (batch.noise < SOFT_NOISE).any():
+        # Landmarks that count as almost exact leave many valleys: go down a wide one first.
+        soft = batch._replace(noise=batch.noise.clamp(min=SOFT_NOISE))
+        warm = _run(soft, begun, model, min(SOFT_STEPS, model.config.max_iterations))
+        begun = begun._replace(state=warm.state, choice=warm.choice)
+    return _run(batch, begun, model, model.config.max_iterations), mirrored
+
+
+def _run(batch, begun, model, n_steps):
+    """Step until all faces are done, or `n_steps`; faces that are done leave the batch."""
+    whole, progress = begun, begun
     active = torch.arange(len(batch.points), device=batch.points.device)
-    progress = whole
-    for number in range(model.config.max_iterations):
+    for number in range(n_steps):
         progress, done = _iterate(batch, progress, model, number)
-        if done.any() or number + 1 == model.config.max_iterations:
+        if done.any() or number + 1 == n_steps:
             whole = _write(whole, active, progress)
             keep = (~done).nonzero()[:, 0]
             if not len(keep):
                 break
             active, batch, progress = active[keep], batch.rows(keep), progress.rows(keep)
-    return whole, mirrored
+    return whole
 
 
 def _write(whole, active, progress):
