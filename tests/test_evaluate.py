@@ -124,6 +124,9 @@ def test_every_form_of_prediction_gives_the_same_table(world, model):
                            values=columns)  # fmt: skip
         for form in forms:
             assert wide[form].to_numpy() == pytest.approx(wide["array"].to_numpy(), abs=2e-5)
+    alone = metrics.evaluate(coefficients, reference, model, **options)
+    assert set(alone["method"]) == {"predicted"}
+    assert (alone["error"].to_numpy() == pick(table, method="array")["error"].to_numpy()).all()
     frame = pd.DataFrame(reference, index=identities)
     shuffled = frame.sample(frac=1, random_state=1)
     by_name = metrics.evaluate(

@@ -1,5 +1,6 @@
 """One tidy table of errors: a row per identity, method, measure and definition."""
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -50,12 +51,12 @@ def evaluate(
     Parameters
     ----------
     predictions : mapping of str to array_like, DataFrame or FaceRows
-        Predicted faces by method. Arrays hold a row per identity, in the order of the
-        references: standardised shape coefficients ``(identity, shape)`` or ``(identity,
-        utterance, shape)``, or vertices in mm ``(identity, vertex, xyz)`` or ``(identity,
-        utterance, vertex, xyz)``. In a DataFrame of coefficients identities are the index, and
-        several rows of one are its utterances; so they are in a
-        `v2mlib.metrics.face_rows.FaceRows`.
+        Predicted faces by method (one method alone is called "predicted"). Arrays hold a row
+        per identity, in the order of the references: standardised shape coefficients
+        ``(identity, shape)`` or ``(identity, utterance, shape)``, or vertices in mm
+        ``(identity, vertex, xyz)`` or ``(identity, utterance, vertex, xyz)``. In a DataFrame of
+        coefficients identities are the index, and several rows of one are its utterances; so
+        they are in a `v2mlib.metrics.face_rows.FaceRows`.
     references : array_like, DataFrame or FaceRows
         One reference face per identity, in any of these forms.
     model : MorphableModel
@@ -112,6 +113,8 @@ def evaluate(
     True
     """
     measures = _known(measures)
+    if not isinstance(predictions, Mapping):
+        predictions = {"predicted": predictions}
     if not predictions:
         raise InputError("predictions", "are empty", 'give {"method": faces, ...}')
     if identities is not None and isinstance(references, (pd.DataFrame, FaceRows)):
