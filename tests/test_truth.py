@@ -13,7 +13,12 @@ from v2mlib.faces.lines import line_lengths, line_ratios
 from v2mlib.fitting.truth import TruthConfig, line_measures, reference_faces
 from v2mlib.fitting.truth_information import linearise
 from v2mlib.fitting.truth_lines import line_uncertainties, measure_lines, vertex_uncertainty
-from v2mlib.fitting.truth_people import find_strangers, log_ratio_same_person, posterior
+from v2mlib.fitting.truth_people import (
+    find_strangers,
+    log_ratio_same_person,
+    posterior,
+    surprise,
+)
 from v2mlib.fitting.truth_shapes import blocks
 from v2mlib.fitting.truth_views import (
     INVERSE_DISTANCE,
@@ -413,6 +418,18 @@ def test_errors_that_look_like_shape_are_noticed(world, model):
     wanted = taste * [1, -1]
     got = cured.landmark_offsets[:, :2]
     assert np.corrcoef((wanted - wanted.mean(0)).ravel(), got.ravel())[0, 1] > 0.7
+
+
+def test_surprise_is_one_for_people_of_the_population():
+    rng = np.random.default_rng(9)
+    roots = rng.standard_normal((600, 12, 6))
+    precision = roots.transpose(0, 2, 1) @ roots
+    people = rng.standard_normal((600, 6))
+    error = np.einsum("pri,pr->pi", roots, rng.standard_normal((600, 12)))
+    score = np.einsum("pij,pj->pi", precision, people) + error
+    assert surprise(precision, score) == pytest.approx(1, abs=0.15)
+    wrong = np.einsum("pij,j->pi", precision, np.full(6, 2.0))  # the same error in everyone
+    assert surprise(precision, score + wrong) > 3
 
 
 def test_strangers_go_one_by_one_and_the_rest_is_judged_again():
