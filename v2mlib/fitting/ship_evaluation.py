@@ -306,8 +306,21 @@ def ship_evaluation(out, *, work, seed=0, workers=None, progress=True):
     tables["cascade_shrunk"] = shrinkage(tables["cascade"])
     card = {"cascade": CASCADE_NOTE, "cascade_factor": round(shrinkage.factor, _DIGITS)}
     found = collect(world, tables, card=card)
+    found.card["cascade"] += f"; {_verdict(found.card['scores'])}"
     write_predictions(Path(out) / f"{NAME}.npz", found)
     return found.card["scores"]
+
+
+def _verdict(scores):
+    """Say where the cascade stands, whichever way it falls."""
+    words = []
+    for name in ("mean_face", "sex_mean_face"):
+        own, other = scores["cascade"]["error"], scores[name]["error"]
+        relation = "better" if own < other else "worse"
+        words.append(f"{relation} than the {name.replace('_', ' ')} ({other:.4f})")
+    return f"on the test identities the plain cascade ({scores['cascade']['error']:.4f}) is " + (
+        " and ".join(words)
+    )
 
 
 def ship_null(out, *, work, seed=0, workers=None, progress=True):
