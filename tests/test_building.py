@@ -214,6 +214,7 @@ class TestAgain:
         made.build(copy.world, copy.out, config=config)
         found = load_dataset(copy.out)
         np.testing.assert_array_equal(found.landmarks[0], world.landmarks[0])
+        assert not found.manifest["path"].str.endswith(".npy").any()
         measured.clear()
         assert made.build(copy.world, copy.out, config=config).nothing_to_do
         np.save(files[0].with_suffix(".npy"), world.landmarks[0] + 1)

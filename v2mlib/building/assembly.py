@@ -81,7 +81,7 @@ def assemble(sources, voices, photos, landmarks, model, config):
     people, utterances = _split(people, utterances, config)
     _inherit_reasons(people, utterances, photos)
     index = _index(utterances, people)
-    rejected = sources.rejected.assign(accepted=False)
+    rejected = _rejected(sources.rejected, config)
     manifest = make_manifest(
         [utterances.assign(kind="utterance"), photos.assign(kind="photo"), rejected]
     )
@@ -204,6 +204,15 @@ def _inherit_reasons(people, utterances, photos):
         because = "of a person who is left out: " + inherited.astype(object)
         table["reason"] = table["reason"].mask((table["reason"] == "") & inherited.notna(), because)
         table["accepted"] = table["reason"] == ""
+
+
+def _rejected(rejected, config):
+    """What listing left out; landmark files among the photographs are in their place."""
+    from v2mlib.photos.landmark_files import SUFFIXES
+
+    if config.landmarks == "files":
+        rejected = rejected[~rejected["path"].astype(str).str.endswith(SUFFIXES)]
+    return rejected.assign(accepted=False)
 
 
 def _index(utterances, people):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import v2mlib
 from v2mlib import __version__
+from v2mlib.building import orphans
 from v2mlib.building.publishing import WORK
 from v2mlib.checks import InputError, V2MError
 from v2mlib.processes import THREAD_LIMITS, processors
@@ -179,9 +180,9 @@ def _start_workers(address, n_workers, folder):
     environment["PYTHONPATH"] = os.pathsep.join([root, *inherited])
     environment.update(dict.fromkeys(THREAD_LIMITS, "1"))  # the workers are the parallelism
     environment["DASK_LOGGING__DISTRIBUTED"] = "error"
+    environment[orphans.PARENT] = str(os.getpid())
     words = ["worker", address, "--nthreads", "1", "--nworkers", str(n_workers), "--no-dashboard"]
-    # Should this process be killed, they notice that the scheduler is gone, and end.
-    words += ["--death-timeout", str(_PATIENCE_S)]
+    words += ["--death-timeout", str(_PATIENCE_S), "--preload-nanny", orphans.__name__]
     _log_of(folder).parent.mkdir(parents=True, exist_ok=True)
     with open(_log_of(folder), "ab") as log:
         return subprocess.Popen(
