@@ -34,7 +34,9 @@ def make(model, n_faces, n_axes=2, *, n_identities=None, seed=0, turn_deg=20):
     rotation = torch.from_numpy(Rotation.from_rotvec(turns).as_matrix())
     scale = 1 + torch.rand(n_faces, generator=random, dtype=torch.float64)
     translation = 200 + 50 * normal(n_faces, n_axes)
-    points = model.to(dtype=torch.float64).decode(shape, expression)[:, model.landmarks]
+    double, vertices = model.to(dtype=torch.float64), model.landmarks.clamp(min=0)
+    points = double.decode(shape, expression, vertices=vertices)
+    points[:, model.landmarks < 0] = torch.nan
     seen = scale[:, None, None] * (points @ rotation.mT)[..., :n_axes]
     if n_axes == 2:
         seen[..., 1] *= -1

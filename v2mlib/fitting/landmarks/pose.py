@@ -2,6 +2,9 @@
 
 import torch
 
+#: Depth over height of a face below which a mirrored one cannot be told.
+FLAT = 0.05
+
 
 def weak_perspective_pose(model_points, points, weights):
     """Nearest weak perspective camera: an affine one by least squares, made orthogonal.
@@ -90,7 +93,8 @@ def similarity_pose(model_points, points, weights, log_scale=None):
     scale = (spread * proper).sum(-1) / size
     log_scale = scale.clamp(min=1e-12).log() if log_scale is None else log_scale
     shift = mean - log_scale.exp()[:, None] * (rotation @ model_mean[..., None])[..., 0]
-    return rotation, log_scale, shift, sign < 0
+    # Of an almost flat face (few landmarks) noise decides the sign, and it does not matter.
+    return rotation, log_scale, shift, (sign < 0) & (spread[:, 2] > FLAT * spread[:, 1])
 
 
 def _centre(points, weights):

@@ -18,7 +18,7 @@ import torch
 from v2mlib.fitting.landmarks.basis import PAIRS, view_products
 from v2mlib.fitting.landmarks.descent import Progress, descend
 from v2mlib.fitting.landmarks.normal import State
-from v2mlib.fitting.landmarks.pose import complete, rotate, skew
+from v2mlib.fitting.landmarks.pose import complete, rotate, similarity_pose, skew
 
 #: Steps before a face is left to the other road.
 MOST = 12
@@ -178,14 +178,12 @@ def _step(sums, now, table, n_axes):
 
 def _start(points, table):
     """Weak perspective pose of the mean face from the affine map."""
+    if points.shape[-1] == 3:
+        mean = table.basis[:1].unflatten(1, (-1, 3)).expand_as(points)
+        weights = table.weights.expand(len(points), -1)
+        rotation, log_scale, _, mirrored = similarity_pose(mean, points, weights)
+        return rotation, log_scale, mirrored
     affine = (table.pose @ points).mT  # (face, axis, 3)
-    if affine.shape[1] == 3:
-        left, spread, right = torch.linalg.svd(affine)
-        sign = torch.linalg.det(left @ right).sign()
-        proper = torch.ones_like(spread)
-        proper[:, 2] = sign
-        scale = (spread * proper).mean(1).clamp(min=1e-6)
-        return (left * proper[:, None]) @ right, scale.log(), sign < 0
     square = affine @ affine.mT
     a, b, c = square[:, 0, 0], square[:, 1, 1], square[:, 0, 1]
     root = (a * b - c * c).clamp(min=0).sqrt()
