@@ -201,7 +201,12 @@ class _Build:
         voices, photos = (
             pd.DataFrame([one.row for one in found[kind]]) for kind in ("voices", "photos")
         )
+        began = time.perf_counter()
         assembled = assemble(self.sources, voices, photos, landmarks, self.model, self.config)
+        self.announce(
+            f"fitted {len(photos):,} photos of {len(assembled.people):,} people in "
+            f"{time.perf_counter() - began:.0f} s"
+        )
         aside = publishing.aside(self.out)
         write_tables(assembled, aside)
         kept = self._write_store(assembled, found["voices"], earlier, aside)
