@@ -10,6 +10,19 @@ function colourOf(value, { low, high, stops }) {
   return stops[k].map((channel, i) => channel + (place - k) * (stops[k + 1][i] - channel));
 }
 
+const PALETTE = 1024;
+const palettes = new WeakMap();
+
+/** The map as a table of colours, and grey behind it for what is no number. */
+function paletteOf(scalars) {
+  if (!palettes.has(scalars)) {
+    const { low, high } = scalars;
+    const numbers = Array.from({ length: PALETTE }, (_, k) => low + (high - low) * k / (PALETTE - 1));
+    palettes.set(scalars, Uint8Array.from([...numbers, NaN].flatMap((value) => colourOf(value, scalars))));
+  }
+  return palettes.get(scalars);
+}
+
 /** Pixel of a vertex, and whether its surface looks at the camera. */
 function place(view, vertex, { width, height, field }) {
   const { camera, mesh: { positions: p, normals: n } } = view;

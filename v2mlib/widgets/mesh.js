@@ -32,23 +32,33 @@ class Mesh {
       Object.entries(payload.regions || {}).map(([name, ids]) => [name, typed(ids, Uint32Array)]));
     this.landmarks = payload.landmarks || [];
     this.lines = payload.lines || {};
+    this.values = typed(payload.values, Float32Array);  // numbers of its own to colour it by
     this.positions = this.rest.slice();
+    this.steps = 0;
     this.normals = new Float32Array(this.rest.length);
     this.updateNormals();
   }
 
-  /** rest + sum of coefficient * mode; zero coefficients cost nothing. */
+  /** rest + sum of coefficient * mode. Only what changed since the last call is worked out. */
   pose(coefficients) {
     const { positions, modes } = this;
-    positions.set(this.rest);
-    coefficients.forEach((coefficient, k) => {
-      const factor = coefficient * this.modeSteps[k];
-      if (!factor) return;
+    const before = this.posed || [];
+    const changed = coefficients.flatMap((value, k) => (value === (before[k] || 0) ? [] : [k]));
+    if (!changed.length) return false;
+    // From the rest shape now and then, so that rounding cannot pile up.
+    const afresh = 2 * changed.length > coefficients.length || this.steps > 400 || !coefficients.some(Boolean);
+    if (afresh) positions.set(this.rest);
+    this.steps = afresh ? 0 : this.steps + 1;
+    for (const k of afresh ? coefficients.keys() : changed) {
+      const factor = (coefficients[k] - (afresh ? 0 : before[k] || 0)) * this.modeSteps[k];
+      if (!factor) continue;
       for (let i = 0, j = k * positions.length; i < positions.length; i++, j++) {
         positions[i] += factor * modes[j];
       }
-    });
+    }
+    this.posed = [...coefficients];
     this.updateNormals();
+    return true;
   }
 
   updateNormals() {
@@ -68,8 +78,12 @@ class Mesh {
   /** Distance of every vertex from the rest shape, mm. */
   displacement() {
     const { positions: p, rest: r } = this;
-    return Float32Array.from({ length: this.count }, (_, v) =>
-      Math.hypot(p[3 * v] - r[3 * v], p[3 * v + 1] - r[3 * v + 1], p[3 * v + 2] - r[3 * v + 2]));
+    const out = new Float32Array(this.count);
+    for (let v = 0, i = 0; v < out.length; v++, i += 3) {
+      const x = p[i] - r[i], y = p[i + 1] - r[i + 1], z = p[i + 2] - r[i + 2];
+      out[v] = Math.sqrt(x * x + y * y + z * z);
+    }
+    return out;
   }
 
   bounds() {

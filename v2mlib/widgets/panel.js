@@ -128,7 +128,7 @@ function panel(root, mesh, options) {
     }
     bar.append(
       button("Reset", "Reset view and sliders (key 0)", () => { camera.reset(); options.onreset?.(); }),
-      button("PNG", "Save the picture", () => { view.draw(); snapshot(canvas, options.title); }));
+      button("PNG", "Save the picture", () => { view.finish(); snapshot(canvas, options.title); }));
     return bar;
   }
 

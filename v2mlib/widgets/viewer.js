@@ -76,18 +76,29 @@ const THEMES = {
   dark: { clear: [0.125, 0.141, 0.169], ink: "#eef1f6", halo: "rgba(20,23,28,0.85)" },
 };
 
+/** Whether the processor does the work of a graphics card. */
+function rendersInSoftware() {
+  const gl = document.createElement("canvas").getContext("webgl2", { antialias: false });
+  const names = gl?.getExtension("WEBGL_debug_renderer_info");
+  const name = gl?.getParameter(names ? names.UNMASKED_RENDERER_WEBGL : gl.RENDERER) || "";
+  gl?.getExtension("WEBGL_lose_context")?.loseContext();
+  return /swiftshader|llvmpipe|softpipe|software|basic render/i.test(name);
+}
+
 /** The page's one WebGL context. */
 class Gpu {
   constructor() {
     this.canvas = document.createElement("canvas");
-    const options = { antialias: true, alpha: false, powerPreference: "high-performance" };
+    this.software = rendersInSoftware();
+    // Multisampling takes a software renderer three times as long; there a face at rest is drawn finer instead.
+    const options = { antialias: !this.software, alpha: false, powerPreference: "high-performance" };
     this.gl = this.canvas.getContext("webgl2", options);
     if (!this.gl) throw new Error("This browser offers no WebGL2, so the face cannot be turned here.");
     this.views = new Set();
     this.canvas.addEventListener("webglcontextlost", (event) => event.preventDefault());
     this.canvas.addEventListener("webglcontextrestored", () => {
       this.link();
-      for (const view of this.views) { view.buffers = null; view.redraw(); }
+      for (const view of this.views) { view.buffers.clear(); view.redraw(); }
     });
     this.link();
   }
@@ -137,8 +148,16 @@ class Gpu {
   }
 
   free(buffers) {
-    buffers?.all.forEach((buffer) => this.gl.deleteBuffer(buffer));
-    if (buffers) this.gl.deleteVertexArray(buffers.array);
+    buffers.all.forEach((buffer) => this.gl.deleteBuffer(buffer));
+    this.gl.deleteVertexArray(buffers.array);
+  }
+
+  /** At least this large; given back when far too large, because all of it is copied. */
+  resize(width, height) {
+    const { canvas } = this;
+    const large = canvas.width * canvas.height > 2 * width * height;
+    if (large || canvas.width < width) canvas.width = width;
+    if (large || canvas.height < height) canvas.height = height;
   }
 }
 
@@ -148,46 +167,90 @@ function sharedGpu() {
   return globalThis[key];
 }
 
-/** One face on one canvas. Set `settings` and `mesh`, then call `recolour`, `moved` or `redraw`. */
+const SETTLE_MS = 180;
+
+/**
+ * One face on one canvas. Set `settings` and `mesh`, then call `recolour`, `moved` or `redraw`.
+ * `other` is a second face that `settings.split` shares the picture with: 0 shows the first alone.
+ *
+ * A face in motion is drawn as coarsely as its renderer needs for 30 pictures a second, a face
+ * at rest in full.
+ */
 class View {
   constructor(canvas, mesh, camera = new Camera(), settings = {}) {
-    Object.assign(this, { canvas, mesh, camera });
+    Object.assign(this, { canvas, mesh, camera, other: null });
     this.settings = {
-      theme: "light", wireframe: false, landmarks: false, lines: [], region: "", scalars: null, ...settings,
+      theme: "light", wireframe: false, landmarks: false, lines: [], region: "", scalars: null, split: 0, ...settings,
     };
     this.gpu = sharedGpu();
     this.gpu.views.add(this);
     camera.include(mesh.bounds());
     camera.views.add(this);
+    this.buffers = new Map();
+    this.stale = new Map();
     this.redraws = 0;
-    this.stale = { positions: true, colours: true };
+    this.coarseness = 1;
     this.observer = new ResizeObserver(() => this.redraw());
     this.observer.observe(canvas);
     camera.changed();
   }
 
-  moved() { this.stale.positions = true; if (this.settings.scalars?.live) this.stale.colours = true; this.redraw(); }
+  moved() { this.stale.clear(); this.redraw(); }
 
-  recolour() { this.stale.colours = true; this.redraw(); }
+  recolour() { for (const stale of this.stale.values()) stale.colours = true; this.redraw(); }
 
-  redraw() { this.request ??= requestAnimationFrame(() => { this.request = null; this.draw(); }); }
+  redraw() {
+    clearTimeout(this.rest);
+    this.canvas.dataset.drawn = "soon";
+    this.request ??= requestAnimationFrame((now) => { this.request = null; this.step(now); });
+  }
+
+  /** One picture of a motion; the last is followed by a fine one. */
+  step(now) {
+    const spent = now - this.last;
+    this.last = now;
+    if (spent < 15 * SETTLE_MS && this.busy) {
+      if (spent > 30) this.coarseness = Math.min(2, this.coarseness + 0.25);
+      else if (spent < 20) this.coarseness = Math.max(1, this.coarseness - 0.05);
+    }
+    this.busy = true;
+    this.draw(1 / this.coarseness);
+    this.rest = setTimeout(() => { this.busy = false; this.finish(); }, SETTLE_MS);
+  }
+
+  /** The picture as good as it gets. */
+  finish() {
+    clearTimeout(this.rest);
+    this.busy = false;
+    if (this.gpu.software || this.coarseness > 1) this.draw(this.gpu.software ? 2 : 1);
+    if (this.canvas.width !== 300) this.canvas.dataset.drawn = "fine";
+  }
 
   close() {
     cancelAnimationFrame(this.request);
+    clearTimeout(this.rest);
     this.observer.disconnect();
     this.camera.views.delete(this);
     this.gpu.views.delete(this);
-    this.gpu.free(this.buffers);
+    for (const buffers of this.buffers.values()) this.gpu.free(buffers);
   }
 
-  vertexColours() {
-    const { mesh, settings: { scalars, region } } = this;
+  vertexColours(mesh) {
+    const { scalars, region } = this.settings;
     const out = new Uint8Array(4 * mesh.count);
-    const values = scalars && (scalars.live ? mesh.displacement() : scalars.values);
+    const values = scalars && (scalars.live ? mesh.displacement() : mesh.values || scalars.values);
+    const table = values ? paletteOf(scalars) : mesh.colours || SKIN;
+    const each = values ? 0 : mesh.colours ? 3 : 0;
+    const factor = values ? (PALETTE - 1) / (scalars.high - scalars.low || 1) : 0;
     for (let v = 0; v < mesh.count; v++) {
-      const rgb = values ? colourOf(values[v], scalars)
-        : mesh.colours ? mesh.colours.subarray(3 * v, 3 * v + 3) : SKIN;
-      out.set(rgb, 4 * v);
+      let from = each * v;
+      if (values) {
+        const number = (values[v] - scalars.low) * factor;
+        from = number === number ? 3 * Math.max(0, Math.min(PALETTE - 1, Math.round(number))) : 3 * PALETTE;
+      }
+      out[4 * v] = table[from];
+      out[4 * v + 1] = table[from + 1];
+      out[4 * v + 2] = table[from + 2];
       out[4 * v + 3] = mesh.sky ? mesh.sky[v] : 255;
     }
     for (const v of mesh.regions[region] || []) {
@@ -196,62 +259,93 @@ class View {
     return out;
   }
 
-  draw() {
+  /** Draw now, `fineness` times as many pixels along each side as the picture has. */
+  draw(fineness = 1) {
     const { canvas, gpu, mesh, camera, settings } = this;
     const { gl } = gpu;
     const ratio = Math.min(globalThis.devicePixelRatio || 1, 2);
     const width = Math.round(canvas.clientWidth * ratio), height = Math.round(canvas.clientHeight * ratio);
     if (!width || !height || gl.isContextLost()) return;
+    this.prepare?.();
     if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
-    if (gpu.canvas.width < width) gpu.canvas.width = width;
-    if (gpu.canvas.height < height) gpu.canvas.height = height;
-    this.buffers ??= (this.stale = { positions: true, colours: true }, gpu.upload(mesh));
-    this.refresh();
-    const { right, up, back } = camera.axes(), field = camera.field(width / height);
+    const part = Math.min(fineness, 2600 / Math.max(width, height));
+    const size = [Math.round(width * part), Math.round(height * part)];
+    gpu.resize(...size);
+    const field = camera.field(width / height);
+    const theme = THEMES[settings.theme] || THEMES.light;
+    this.aim(size, field, theme);
+    const cut = Math.round(size[0] * (this.other ? 1 - settings.split : 1));
+    this.paint(mesh, 0, cut, size);
+    if (this.other) this.paint(this.other, cut, size[0], size);
+    const paper = canvas.getContext("2d");
+    paper.imageSmoothingQuality = "high";
+    paper.drawImage(gpu.canvas, 0, gpu.canvas.height - size[1], ...size, 0, 0, width, height);
+    annotate(paper, this, { ratio, width, height, field, theme });
+    this.redraws += 1;
+  }
+
+  /** Clear the picture and tell the shader where the viewer stands. */
+  aim(size, field, theme) {
+    const { gpu, camera, settings, gpu: { gl } } = this;
+    const { right, up, back } = camera.axes();
     const reach = 1.6 * Math.hypot(...camera.high.map((value, k) => value - camera.low[k])) + Math.hypot(...camera.pan);
     const near = Math.max(camera.distance - reach, 1), far = camera.distance + reach;
-    const theme = THEMES[settings.theme] || THEMES.light;
-    gl.viewport(0, 0, width, height);
+    gl.viewport(0, 0, ...size);
+    gl.enable(gl.SCISSOR_TEST);  // clearing is not limited by the viewport
+    gl.scissor(0, 0, ...size);
     gl.enable(gl.DEPTH_TEST);
     gl.enable(gl.POLYGON_OFFSET_FILL);
     gl.polygonOffset(1, 1);
-    gl.enable(gl.BLEND);
     gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
     gl.clearColor(...theme.clear, 1);
     gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
     gl.useProgram(gpu.program);
     gl.uniformMatrix3fv(gpu.at.axes, false, [...right, ...up, ...back]);
     gl.uniform3fv(gpu.at.target, camera.target());
-    gl.uniform2f(gpu.at.scale, 2 * height / (field * width), 2 / field);
+    gl.uniform2f(gpu.at.scale, 2 * size[1] / (field * size[0]), 2 / field);
     gl.uniform1f(gpu.at.distance, camera.distance);
     gl.uniform2f(gpu.at.depth, (far + near) / (far - near), 2 * far * near / (far - near) / camera.distance);
     gl.uniform1f(gpu.at.plain, settings.scalars ? 1 : 0);
-    const type = mesh.triangles instanceof Uint32Array ? gl.UNSIGNED_INT : gl.UNSIGNED_SHORT;
-    gl.uniform4f(gpu.at.line, 0, 0, 0, 0);
-    gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, this.buffers.triangles);
-    gl.drawElements(gl.TRIANGLES, mesh.triangles.length, type, 0);
-    if (settings.wireframe) {
-      gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, this.buffers.edges);
-      if (!this.buffers.edged) gl.bufferData(gl.ELEMENT_ARRAY_BUFFER, mesh.edges(), gl.STATIC_DRAW);
-      this.buffers.edged = true;
-      gl.uniform4f(gpu.at.line, 0.08, 0.1, 0.16, 0.4);
-      gl.drawElements(gl.LINES, mesh.edges().length, type, 0);
-    }
-    const paper = canvas.getContext("2d");
-    paper.drawImage(gpu.canvas, 0, gpu.canvas.height - height, width, height, 0, 0, width, height);
-    annotate(paper, this, { ratio, width, height, field, theme });
-    this.redraws += 1;
   }
 
-  refresh() {
+  /** One face between two columns of the picture. */
+  paint(mesh, left, right, [, height]) {
+    const { gpu, settings, gpu: { gl } } = this;
+    if (right <= left) return;
+    const buffers = this.refresh(mesh);
+    const type = mesh.triangles instanceof Uint32Array ? gl.UNSIGNED_INT : gl.UNSIGNED_SHORT;
+    gl.scissor(left, 0, right - left, height);
+    gl.disable(gl.BLEND);
+    gl.uniform4f(gpu.at.line, 0, 0, 0, 0);
+    gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, buffers.triangles);
+    gl.drawElements(gl.TRIANGLES, mesh.triangles.length, type, 0);
+    if (!settings.wireframe) return;
+    gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, buffers.edges);
+    if (!buffers.edged) gl.bufferData(gl.ELEMENT_ARRAY_BUFFER, mesh.edges(), gl.STATIC_DRAW);
+    buffers.edged = true;
+    gl.enable(gl.BLEND);
+    gl.uniform4f(gpu.at.line, 0.08, 0.1, 0.16, 0.4);
+    gl.drawElements(gl.LINES, mesh.edges().length, type, 0);
+  }
+
+  /** The face's buffers, with what has changed since they were last used. */
+  refresh(mesh) {
     const { gl } = this.gpu;
-    gl.bindVertexArray(this.buffers.array);
+    if (!this.buffers.has(mesh)) {
+      this.buffers.set(mesh, this.gpu.upload(mesh));
+      this.stale.delete(mesh);
+    }
+    const buffers = this.buffers.get(mesh);
+    const stale = this.stale.get(mesh) || { positions: true, colours: !buffers.coloured || this.settings.scalars?.live };
+    gl.bindVertexArray(buffers.array);
     const fill = (name, values) => {
-      gl.bindBuffer(gl.ARRAY_BUFFER, this.buffers[name]);
+      gl.bindBuffer(gl.ARRAY_BUFFER, buffers[name]);
       gl.bufferData(gl.ARRAY_BUFFER, values, gl.DYNAMIC_DRAW);
     };
-    if (this.stale.positions) { fill("positions", this.mesh.positions); fill("normals", this.mesh.normals); }
-    if (this.stale.colours) fill("colours", this.vertexColours());
-    this.stale = { positions: false, colours: false };
+    if (stale.positions) { fill("positions", mesh.positions); fill("normals", mesh.normals); }
+    if (stale.colours) fill("colours", this.vertexColours(mesh));
+    buffers.coloured = true;
+    this.stale.set(mesh, { positions: false, colours: false });
+    return buffers;
   }
 }

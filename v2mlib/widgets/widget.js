@@ -95,8 +95,9 @@ function openView(model, el, payload) {
   });
   if (!shown.view) return shown.close;
   const { view } = shown;
+  // Several events may come between two pictures: the face is worked out once for each picture.
+  view.prepare = () => mesh.pose(kinds.flatMap((kind) => model.get(kind)));
   const pose = () => {
-    mesh.pose(kinds.flatMap((kind) => model.get(kind)));
     shown.sliders.forEach(({ rows }, index) => {
       rows.forEach((row, k) => row.set(model.get(groups[index].kind)[k]));
     });
