@@ -12,6 +12,7 @@ COLOURS = ROLES | {
     "supervised": ROLES["model"],
     "unsupervised": "#9467bd",
     "cascade": ROLES["another_voice"],
+    "cascade_shrunk": "#f0a868",
     "shuffled": "#b8bec7",
     "shuffled_within_sex": _INK,
 }
