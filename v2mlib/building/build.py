@@ -40,7 +40,9 @@ def build_dataset(
 
     What is known of a file, by its size and time of change, is not worked out again: a second
     run does nothing, a stopped one goes on, and when files were added or changed only they are
-    measured. The result is the same in every byte, whatever happened on the way.
+    measured. The result is the same in every byte, whatever happened on the way and however many
+    workers there were; the fit's last digits depend on the number of threads that NumPy computes
+    with (``OMP_NUM_THREADS``).
 
     Parameters
     ----------
