@@ -108,9 +108,13 @@ def test_an_answer_that_cannot_be_written_is_not_taken(runner, study, monkeypatc
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("v2mlib.study.answer_files.os.fsync", full)
-    hear(runner, kind="choose", side="first", number=0)
+    with monkeypatch.context() as patched:
+        patched.setattr("v2mlib.study.answer_files.os.write", full)
+        hear(runner, kind="choose", side="first", number=0)
     assert "cannot be written (No space left on device): make room" in runner.problem
+    assert (runner.answered, runner.stage) == (0, "question")
+    hear(runner, kind="choose", side="first", number=0)
+    assert (runner.answered, runner.problem) == (1, "")
 
 
 def test_the_stored_notebook_keeps_a_picture_and_no_faces(runner):

@@ -164,7 +164,7 @@ def people_bars(subjects, *, title=None):
     figure.update_layout(barmode="group")
     figure.update_yaxes(title={"text": "people (count)"})
     axis = f"answers for our method (of {trials})"
-    return _finish(figure, title, axis, 300, legend=True)
+    return _finish(figure, title, axis, 340, legend=True)
 
 
 def error_rates(table, *, level, title=None):
@@ -188,7 +188,7 @@ def error_rates(table, *, level, title=None):
     for name in ("rate", "rate_ci_low", "rate_ci_high"):
         shown[name] = 100 * shown[name]
     return forest(
-        shown, value="rate", label="world", series="test", zero=0.0, title=title,
+        shown, value="rate", label="world", series="test", zero=100 * level, title=title,
         axis="studies that reject though nothing is preferred (%), 95 % interval",
         lines={f"promised: {100 * level:g} %": 100 * level},
     )  # fmt: skip
@@ -205,7 +205,9 @@ def _line(figure, at, text):
 
 def _finish(figure, title, axis, height, *, legend=False):
     figure.update_xaxes(title={"text": axis})
-    figure.update_layout(template=template(), height=height, showlegend=legend)
+    # Below, where it cannot run into a title.
+    place = {"yref": "container", "y": 0.0, "yanchor": "bottom", "x": 0.0, "xanchor": "left"}
+    figure.update_layout(template=template(), height=height, showlegend=legend, legend=place)
     if title:
         figure.update_layout(title={"text": title})
     return figure

@@ -38,6 +38,7 @@ class Painter:
 
     def __init__(self, folder, model, plan):
         self.checksums = {}
+        self._drawn = {}
         self._folder, self._plan = folder, plan
         self._size = plan.picture_px, round(0.86 * plan.picture_px)
         self._triangles = as_array(model.triangles)
@@ -64,7 +65,7 @@ class Painter:
         Picture
             Of one frame.
         """
-        return self._keep(beside([self._draw(vertices, yaw) for yaw in (0.0, 75.0)], gap=0), 1)
+        return self._from_directions(vertices, (0.0, 75.0))._replace(frames=1)
 
     def turn(self, vertices):
         """Draw a face from all directions it can be turned to.
@@ -80,8 +81,7 @@ class Painter:
             Frames from the subject's right to its left.
         """
         directions = np.linspace(-_TURN_DEG, _TURN_DEG, self._plan.frames)
-        frames = [self._draw(vertices, yaw) for yaw in directions]
-        return self._keep(beside(frames, gap=0), len(frames))
+        return self._from_directions(vertices, tuple(directions.tolist()))
 
     def image(self, folder, identity):
         """Take somebody's image from a folder.
@@ -107,6 +107,14 @@ class Painter:
             raise InputError(path, f"is no image ({error})", "write it as PNG or JPEG") from None
         width = max(1, round(image.width * height / image.height))
         return self._keep(image.resize((width, height), Image.Resampling.LANCZOS), 1)
+
+    def _from_directions(self, vertices, directions):
+        """Pictures side by side; a face that was drawn before is not drawn again."""
+        key = hashlib.sha256(np.ascontiguousarray(vertices)).digest(), directions
+        if key not in self._drawn:
+            frames = [self._draw(vertices, yaw) for yaw in directions]
+            self._drawn[key] = self._keep(beside(frames, gap=0), len(frames))
+        return self._drawn[key]
 
     def _draw(self, vertices, yaw):
         camera = dataclasses.replace(self._camera, yaw_deg=float(yaw))
