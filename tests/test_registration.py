@@ -58,6 +58,16 @@ def test_the_pose_of_the_prediction_does_not_matter_but_its_size_does(model, fac
     assert register(faces[1], faces[0], model, "nose").scale == 1.0
 
 
+@pytest.mark.parametrize("direction", DIRECTIONS[:2])
+def test_the_motion_is_the_one_whose_error_is_reported(model, faces, direction):
+    posed = faces[1] @ TURN.T + SHIFT
+    found = register(posed, faces[0], model, "nose", direction=direction)
+    left = distance_map(
+        found.moved(posed), faces[0], model, "nose", direction=direction, registered=False
+    )
+    assert np.sqrt(np.nanmean(left**2)) == pytest.approx(found.rmse_mm, rel=1e-9)
+
+
 def test_it_never_mirrors(model, faces):
     mirrored = faces[0] * (-1.0, 1.0, 1.0)
     free = RegistrationConfig(max_angle_deg=180, max_distance_mm=np.inf)

@@ -126,6 +126,14 @@ def test_nearest_vertices_are_exact():
     assert (bound.numpy() >= distance[:, 0] - 1e-9).mean() > 0.99
 
 
+def test_nearest_vertices_are_exact_where_single_precision_is_blind():
+    random = np.random.default_rng(1)
+    target = 3000 + random.normal(size=(700, 3)) * 0.3
+    points = 3000 + random.normal(size=(60, 3)) * 0.3
+    nearest, _ = nearest_vertices(torch.tensor(points), torch.tensor(target))
+    np.testing.assert_array_equal(nearest, cKDTree(target).query(points)[1])
+
+
 @pytest.fixture(scope="module")
 def real(real_data):
     """Real people's shape space, and a region of about 3,000 vertices in it."""

@@ -4,7 +4,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from v2mlib.faces import REGIONS
-from v2mlib.plots import PALETTE, colour_of, template
+from v2mlib.plots import PALETTE, ROLES, colour_of, template
 from v2mlib.widgets.packing import as_array
 from v2mlib.widgets.stills import beside, still
 
@@ -17,6 +17,7 @@ REGION_COLOURS = {
     "left_cheek": PALETTE[2],
     "right_cheek": PALETTE[3],
 }
+_ROLES = {"supervised": ROLES["model"], "shuffled_within_sex": ROLES["another_voice"]}
 _SKIN = (0.86, 0.84, 0.81)
 
 
@@ -96,7 +97,7 @@ def changes(table, *, title=None, axis="change of RMSE (%)"):
         figure.add_scatter(
             x=value, y=[names.index(region) + lift for region in rows["region"]], mode="markers",
             name=method.replace("_", " "),
-            marker={"size": 8, "color": colour_of(method, index)},
+            marker={"size": 8, "color": _ROLES.get(method) or colour_of(method, index)},
             error_x={"type": "data", "symmetric": False, "array": (high - value).to_numpy(),
                      "arrayminus": (value - low).to_numpy()},
         )  # fmt: skip
