@@ -8,13 +8,16 @@ from v2mlib.checks import InputError, ShapeError
 from v2mlib.fitting.landmarks.basis import landmark_basis
 from v2mlib.fitting.landmarks.config import FitConfig
 from v2mlib.fitting.landmarks.contour import build_contour
-from v2mlib.fitting.landmarks.descent import FOCAL_OVER_HALF_SIDE, Batch, Model, descend
+from v2mlib.fitting.landmarks.descent import descend
+from v2mlib.fitting.landmarks.energy import Batch, Model
 from v2mlib.fitting.landmarks.normal import Camera
 from v2mlib.fitting.landmarks.observations import MIN_LANDMARKS, observe, refuse
 from v2mlib.fitting.landmarks.quick import descend_quickly
 from v2mlib.fitting.landmarks.results import Results
 from v2mlib.fitting.landmarks.table import quick_table
 
+#: A picture whose longer half-side is seen under 22.5 degrees.
+FOCAL_OVER_HALF_SIDE = 2.414
 #: Above this condition number of the normal equations, "auto" takes double precision.
 SINGLE_LIMIT = 1e6
 

@@ -16,7 +16,8 @@ from typing import NamedTuple
 import torch
 
 from v2mlib.fitting.landmarks.basis import PAIRS, view_products
-from v2mlib.fitting.landmarks.descent import Progress, descend
+from v2mlib.fitting.landmarks.descent import descend
+from v2mlib.fitting.landmarks.energy import Progress
 from v2mlib.fitting.landmarks.normal import State
 from v2mlib.fitting.landmarks.pose import complete, rotate, similarity_pose, skew
 

@@ -3,7 +3,7 @@
 import torch
 
 from v2mlib.fitting.landmarks.config import LandmarkFit
-from v2mlib.fitting.landmarks.descent import (
+from v2mlib.fitting.landmarks.energy import (
     add_shape_prior,
     equations,
     evaluate,
