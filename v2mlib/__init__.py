@@ -18,13 +18,17 @@ _HOMES = {
     "read_audio": "v2mlib.voices",
 }
 _ROOMS = (
+    "building",
     "datasets",
     "faces",
     "fitting",
     "metrics",
     "models",
     "phantom",
+    "photos",
     "plots",
+    "stats",
+    "study",
     "stats",
     "study",
     "voices",
