@@ -108,6 +108,28 @@ def test_a_finished_data_set_serves_until_the_next_one_is_whole(raw, whole, tmp_
     assert made.digests(out) == whole
 
 
+def test_an_update_killed_while_files_move_is_not_taken_for_whole(raw, whole, tmp_path):
+    out = tmp_path / "data"
+    made.build(raw, out, config=made.config_of(raw, split="random"))
+    real, moves = os.replace, []
+
+    def replace(source, target):
+        if "/next/" in str(source):
+            moves.append(target)
+            if len(moves) == 3:
+                raise _Killed
+        real(source, target)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(publishing.os, "replace", replace)
+        with pytest.raises(_Killed):
+            made.build(raw, out)
+    with pytest.raises(InputError, match="is not finished"):
+        load_dataset(out)
+    made.build(raw, out)
+    assert made.digests(out) == whole
+
+
 def test_the_command_survives_kills(raw, whole, tmp_path):
     out = tmp_path / "data"
     for _ in range(2):
