@@ -4,8 +4,7 @@ Faces have about 37,000 vertices (each triangle of a face cut in four), regions 
 size of the published evaluation. Correspondences are rejected by distance only, because Open3D
 knows no other rule; both are given points, normals and the start, and make the same number of
 steps, so that their transforms are equal. The rows of whole evaluations time our public function
-with its own rule (normals, rims, start and all) against Open3D's bare loop, run until its own
-stopping rule with the tolerance that reaches our convergence.
+with its own rule (normals, rims, start and all) against Open3D's bare loop.
 """
 
 import dataclasses
@@ -23,6 +22,10 @@ from v2mlib.metrics import point_to_plane_rmse
 from v2mlib.metrics.registration import RegistrationConfig
 from v2mlib.metrics.registration.searching import fit, target_of
 from v2mlib.metrics.registration.surfaces import patch_of, surface_of
+
+# Open3D spreads its search over all cores whatever OMP_NUM_THREADS says: one core for both.
+if hasattr(os, "sched_setaffinity"):
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
 REACH = 10.0
 ICP = o3d.pipelines.registration
