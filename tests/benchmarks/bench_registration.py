@@ -12,6 +12,12 @@ import os
 from pathlib import Path
 
 import numpy as np
+
+# Open3D spreads its search over all cores whatever OMP_NUM_THREADS says: one core for both,
+# before its threads exist.
+if hasattr(os, "sched_setaffinity"):
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+
 import open3d as o3d
 import torch
 from harness import Row
@@ -22,10 +28,6 @@ from v2mlib.metrics import point_to_plane_rmse
 from v2mlib.metrics.registration import RegistrationConfig
 from v2mlib.metrics.registration.searching import fit, target_of
 from v2mlib.metrics.registration.surfaces import patch_of, surface_of
-
-# Open3D spreads its search over all cores whatever OMP_NUM_THREADS says: one core for both.
-if hasattr(os, "sched_setaffinity"):
-    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
 REACH = 10.0
 ICP = o3d.pipelines.registration
