@@ -15,10 +15,12 @@ import pytest
 from PIL import Image
 from study_made import PLAN, ball_model, people, small_study
 
+from v2mlib import plot_studies
 from v2mlib.checks import InputError
 from v2mlib.cli import main
 from v2mlib.files import sha256
 from v2mlib.metrics.face_rows import FaceRows
+from v2mlib.plot_pictures import png_bytes
 from v2mlib.stats.studies import COLUMNS, StudyDesign, simulate_study
 from v2mlib.study import (
     Participation,
@@ -202,6 +204,22 @@ def test_answers_survive_sigkill(study):
     assert (read_answers(study)["chosen"] != read_answers(study)["shown_first"]).all()
 
 
+def test_an_answer_is_on_disk_when_the_next_question_comes(study, monkeypatch):
+    synced, real = [], os.fsync
+
+    def fsync(handle):
+        synced.append(os.fstat(handle).st_size)
+        return real(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    taking = Participation(study, "sync")
+    taking.agree()
+    for _ in range(3):
+        taking.answer("first")
+        assert synced[-1] == taking.path.stat().st_size
+    assert len(synced) == 2 + 3  # the file's name, once, and each line
+
+
 @pytest.mark.parametrize("kept", [1, 30, -2])
 def test_a_torn_last_line_is_asked_again(study, kept):
     taking = Participation(study, "torn")
@@ -373,6 +391,43 @@ def test_an_analysis_puts_the_tests_side_by_side():
     alone = analyse_answers(answers[answers["subject"] == 0], mixed=False)
     assert alone.clustered is None
     assert "1 subjects and" in alone.remarks[0]
+
+
+def test_few_answers_give_finite_intervals(study):
+    answer_all(study, "aaaa")
+    for code in ("bbbb", "cccc"):
+        taking = Participation(study, code)
+        taking.agree()
+        for _ in range(5):
+            taking.answer("first")
+    found = analyse_answers(read_answers(study), mixed=False)
+    # Draws of people and questions that hold no answer at all are left out.
+    assert found.clustered[["proportion", "ci_low", "ci_high"]].notna().all(axis=None)
+
+
+def test_charts_hold_the_numbers_they_were_given():
+    answers = simulate_study(StudyDesign(n_subjects=20, sections=("one", "two"), n_items=4))
+    found = analyse_answers(answers, mixed=False)
+    bars = plot_studies.section_bars(found.naive)
+    assert list(bars.data[0].x) == pytest.approx(100 * found.naive["proportion"])
+    assert bars.data[0].y[2].startswith("overall: ")
+    assert bars.layout.shapes[0].x0 == 100 * found.naive["threshold"][0] / 80
+    dots = plot_studies.question_dots(found.items, expected=0.5)
+    heights = np.concatenate([trace.y for trace in dots.data])
+    assert sorted(heights) == list(range(8))
+    people = plot_studies.people_bars(found.subjects)
+    assert sum(people.data[0].y) == 20
+    assert sum(people.data[1].y) == pytest.approx(20, abs=0.3)
+    rows = [("w", "t", 0.1, 0.05, 0.2)]
+    rates = pd.DataFrame(rows, columns=["world", "test", "rate", "rate_ci_low", "rate_ci_high"])
+    figures = [bars, dots, people, plot_studies.error_rates(rates, level=0.05)]
+    for figure in [*figures, plot_studies.forest_of_tests(compare_tests(found))]:
+        assert "(" in figure.layout.xaxis.title.text  # a unit
+        assert len(png_bytes(figure)) > 3000
+    with pytest.raises(InputError, match="different numbers of questions"):
+        plot_studies.people_bars(pd.DataFrame({"chosen": [1, 2], "trials": [3, 4]}))
+    with pytest.raises(InputError, match="table lacks section, chosen"):
+        plot_studies.section_bars(rates)
 
 
 def test_the_command_builds_reports_and_analyses(tmp_path, capsys, monkeypatch):

@@ -145,6 +145,8 @@ def test_a_browser_clicks_through_questions(tmp_path):
     nbformat.write(live, book / "live.ipynb")
     with browser_page((1280, 1100)) as page, jupyter_lab(book, state) as address:
         open_notebook(page, address, "live.ipynb")
+        # Cells that are run before the kernel is there are forgotten.
+        page.locator("[data-status=idle]").first.wait_for(state="attached", timeout=60_000)
         run_all(page)
         page.get_by_role("button", name="I agree and want to begin").click()
         count = page.locator(".v2m-study-head span")

@@ -24,7 +24,7 @@ from v2mlib.widgets.packing import as_array
 CONSENT_TEXT = """# Before you begin
 
 You will see a reference face and two other faces, and choose the one of the two that is nearer
-to the reference in shape. There are no right answers to learn; a few questions check attention.
+to the reference in shape. Go by what you see; a few questions check attention.
 
 What is kept: your choices, a random code that stands for you, and today's date. No name, no
 address, no time of day, nothing about your computer.
