@@ -5,7 +5,7 @@
 const VERTEX_SHADER = `#version 300 es
 layout(location = 0) in vec3 position;
 layout(location = 1) in vec3 normal;
-layout(location = 2) in vec4 colour;  // sRGB, and the share of the sky the vertex sees
+layout(location = 2) in vec4 colour;  // linear, and the share of the sky the vertex sees
 layout(location = 3) in float gloss;
 uniform mat3 axes;      // columns: right, up, back
 uniform vec3 target;
@@ -25,7 +25,7 @@ void main() {
   if (line.a > 0.0) gl_Position.z -= 0.006 * w;  // in front of the surface; software renderers need this much
   shadeNormal = normal * axes;
   toEye = vec3(0.0, 0.0, distance) - seen;
-  albedo = pow(colour.rgb, vec3(2.2));
+  albedo = colour.rgb;
   sky = colour.a;
   wet = gloss;
 }`;
@@ -40,36 +40,40 @@ in float wet;           // 0.2 skin, up to 1 for eyes
 uniform float plain;    // 1: colours carry numbers, keep them readable
 uniform vec4 line;      // wireframe colour, opacity 0 for surfaces
 out vec4 pixel;
+uniform float swift;    // 1: without highlights, for motion under software rendering
 // The studio of faces/shading.py; creases stand in for its cast shadows.
 const vec3 WRAP = vec3(0.24, 0.15, 0.12);  // light that bleeds through skin is mostly red
+const vec3 WRAPPED = 1.0 / ((1.0 + WRAP) * (1.0 + WRAP));
 const float AMBIENT = 0.24;
-const vec3 TOWARDS[4] = vec3[](vec3(-0.55, 0.70, 0.75), vec3(0.90, 0.05, 0.50),
-                               vec3(0.75, 0.45, -0.75), vec3(-0.22, 0.30, 0.92));
-const vec3 RADIANCE[4] = vec3[](2.10 * vec3(1.0, 0.95, 0.89), 0.34 * vec3(0.88, 0.94, 1.0),
-                                0.80 * vec3(0.94, 0.97, 1.0), vec3(0.30));
+vec3 light, glint;
+void lamp(vec3 towards, vec3 radiance, vec3 n, vec3 eye, float sharp) {
+  float cosine = dot(n, towards), open = 0.3 + 0.7 * sky;
+  light += radiance * WRAPPED * (open * max(cosine, 0.0) + sky * sky * max(min(cosine, 0.0) + WRAP, 0.0));
+  if (swift > 0.5) return;
+  float lobe = pow(max(dot(n, normalize(eye + towards)), 0.0), sharp) * (sharp + 8.0) / 60.0;
+  glint += radiance * open * lobe * clamp(cosine, 0.0, 1.0);
+}
 void main() {
   if (line.a > 0.0) { pixel = vec4(line.rgb * line.a, line.a); return; }
-  vec3 eye = normalize(toEye);
-  vec3 n = normalize(shadeNormal);
+  vec3 n = normalize(shadeNormal), eye = swift > 0.5 ? vec3(0.0, 0.0, 1.0) : normalize(toEye);
   if (!gl_FrontFacing) n = -n;
-  vec3 light = vec3(AMBIENT * sky * (0.75 + 0.25 * n.y)), glint = vec3(0.0);
+  light = vec3(AMBIENT * sky * (0.75 + 0.25 * n.y));
+  glint = vec3(0.0);
   float sharp = 14.0 + 160.0 * clamp(wet - 0.25, 0.0, 1.0);
-  for (int k = 0; k < 4; k++) {
-    vec3 towards = normalize(TOWARDS[k]);
-    float cosine = dot(n, towards), open = 0.3 + 0.7 * sky;
-    light += RADIANCE[k] / ((1.0 + WRAP) * (1.0 + WRAP))
-      * (open * max(cosine, 0.0) + sky * sky * max(min(cosine, 0.0) + WRAP, 0.0));
-    float lobe = pow(max(dot(n, normalize(eye + towards)), 0.0), sharp) * (sharp + 8.0) / 60.0;
-    glint += RADIANCE[k] * open * lobe * clamp(cosine, 0.0, 1.0);
-  }
+  // Unrolled and with unit vectors written out: software renderers are slow at arrays.
+  lamp(vec3(-0.4725, 0.6013, 0.6443), 2.10 * vec3(1.0, 0.95, 0.89), n, eye, sharp);
+  lamp(vec3(0.8730, 0.0485, 0.4850), 0.34 * vec3(0.88, 0.94, 1.0), n, eye, sharp);
+  lamp(vec3(0.6509, 0.3906, -0.6509), 0.80 * vec3(0.94, 0.97, 1.0), n, eye, sharp);
+  lamp(vec3(-0.2212, 0.3016, 0.9249), vec3(0.30), n, eye, sharp);
   light = mix(light, vec3(dot(light, vec3(0.333)) * 0.7 + 0.4), plain);
-  float fresnel = 0.35 + 0.65 * pow(1.0 - max(dot(n, eye), 0.0), 4.0);
+  float edge = 1.0 - max(dot(n, eye), 0.0), fresnel = 0.35 + 0.65 * edge * edge * edge * edge;
   vec3 colour = albedo * light + (1.0 - plain) * 0.35 * wet * fresnel * glint;
   colour = colour * (1.0 + colour / 4.0) / (1.0 + colour);
   pixel = vec4(pow(colour, vec3(1.0 / 2.2)), 1.0);
 }`;
 
 const SKIN = [204, 163, 140];
+const LINEAR = Uint16Array.from({ length: 256 }, (_, byte) => 65535 * (byte / 255) ** 2.2);
 const HIGHLIGHT = [0, 114, 178];
 const THEMES = {
   light: { clear: [0.925, 0.937, 0.953], ink: "#1b2230", halo: "rgba(255,255,255,0.85)" },
@@ -117,7 +121,7 @@ class Gpu {
       throw new Error(`The viewer's shader does not link: ${gl.getProgramInfoLog(program)}`);
     }
     this.program = program;
-    this.at = Object.fromEntries(["axes", "target", "scale", "distance", "depth", "plain", "line"]
+    this.at = Object.fromEntries(["axes", "target", "scale", "distance", "depth", "plain", "line", "swift"]
       .map((name) => [name, gl.getUniformLocation(program, name)]));
   }
 
@@ -135,7 +139,7 @@ class Gpu {
     };
     buffers.positions = attribute(0, 3, gl.FLOAT, false);
     buffers.normals = attribute(1, 3, gl.FLOAT, false);
-    buffers.colours = attribute(2, 4, gl.UNSIGNED_BYTE, true);
+    buffers.colours = attribute(2, 4, gl.UNSIGNED_SHORT, true);
     attribute(3, 1, gl.UNSIGNED_BYTE, true);
     gl.bufferData(gl.ARRAY_BUFFER, mesh.gloss, gl.STATIC_DRAW);
     for (const name of ["triangles", "edges"]) {
@@ -237,7 +241,8 @@ class View {
 
   vertexColours(mesh) {
     const { scalars, region } = this.settings;
-    const out = new Uint8Array(4 * mesh.count);
+    const out = new Uint16Array(4 * mesh.count), keep = new Uint8Array(mesh.count).fill(1);
+    for (const v of mesh.regions[region] || []) keep[v] = 0;
     const values = scalars && (scalars.live ? mesh.displacement() : mesh.values || scalars.values);
     const table = values ? paletteOf(scalars) : mesh.colours || SKIN;
     const each = values ? 0 : mesh.colours ? 3 : 0;
@@ -248,13 +253,11 @@ class View {
         const number = (values[v] - scalars.low) * factor;
         from = number === number ? 3 * Math.max(0, Math.min(PALETTE - 1, Math.round(number))) : 3 * PALETTE;
       }
-      out[4 * v] = table[from];
-      out[4 * v + 1] = table[from + 1];
-      out[4 * v + 2] = table[from + 2];
-      out[4 * v + 3] = mesh.sky ? mesh.sky[v] : 255;
-    }
-    for (const v of mesh.regions[region] || []) {
-      for (let k = 0; k < 3; k++) out[4 * v + k] = 0.45 * out[4 * v + k] + 0.55 * HIGHLIGHT[k];
+      for (let k = 0; k < 3; k++) {
+        const byte = table[from + k];
+        out[4 * v + k] = LINEAR[keep[v] ? byte : Math.round(0.45 * byte + 0.55 * HIGHLIGHT[k])];
+      }
+      out[4 * v + 3] = mesh.sky ? 257 * mesh.sky[v] : 65535;
     }
     return out;
   }
@@ -273,7 +276,7 @@ class View {
     gpu.resize(...size);
     const field = camera.field(width / height);
     const theme = THEMES[settings.theme] || THEMES.light;
-    this.aim(size, field, theme);
+    this.aim(size, field, theme, gpu.software && fineness < 1.5);
     const cut = Math.round(size[0] * (this.other ? 1 - settings.split : 1));
     this.paint(mesh, 0, cut, size);
     if (this.other) this.paint(this.other, cut, size[0], size);
@@ -285,7 +288,7 @@ class View {
   }
 
   /** Clear the picture and tell the shader where the viewer stands. */
-  aim(size, field, theme) {
+  aim(size, field, theme, swift) {
     const { gpu, camera, settings, gpu: { gl } } = this;
     const { right, up, back } = camera.axes();
     const reach = 1.6 * Math.hypot(...camera.high.map((value, k) => value - camera.low[k])) + Math.hypot(...camera.pan);
@@ -306,6 +309,7 @@ class View {
     gl.uniform1f(gpu.at.distance, camera.distance);
     gl.uniform2f(gpu.at.depth, (far + near) / (far - near), 2 * far * near / (far - near) / camera.distance);
     gl.uniform1f(gpu.at.plain, settings.scalars ? 1 : 0);
+    gl.uniform1f(gpu.at.swift, swift ? 1 : 0);
   }
 
   /** One face between two columns of the picture. */
