@@ -5,7 +5,7 @@ import trimesh
 from faces_made import small_model
 
 from v2mlib.metrics.face_rows import FaceRows
-from v2mlib.study import StudyPlan, build_study
+from v2mlib.study import Participation, StudyPlan, build_study
 
 PLAN = StudyPlan(n_items=3, n_attention=1, picture_px=64, frames=3, seed=5)
 
@@ -34,3 +34,12 @@ def small_study(folder, *, plan=PLAN, **options):
     return build_study(
         folder, predictions, reference, model=ball_model(), plan=plan, progress=False, **options
     )
+
+
+def answer_all(study, code, side="first"):
+    """Answer every question of a study on the same side."""
+    taking = Participation(study, code)
+    taking.agree()
+    while taking.current:
+        taking.answer(side)
+    return taking
