@@ -7,6 +7,8 @@ _HOMES = {
     "MeshView": "mesh_view",
     "StudyRunner": "study_runner",
     "side_by_side": "rows",
+    "Comparison": "comparing",
+    "compare": "comparing",
     "mesh_html": "html",
     "mesh_figure": "html",
     "viewer_head": "html",
@@ -14,8 +16,10 @@ _HOMES = {
 }
 
 __all__ = [
+    "Comparison",
     "MeshView",
     "StudyRunner",
+    "compare",
     "mesh_figure",
     "mesh_html",
     "side_by_side",

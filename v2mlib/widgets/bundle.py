@@ -4,7 +4,7 @@ from functools import cache
 from pathlib import Path
 
 _FOLDER = Path(__file__).parent
-_PARTS = ("viewer.js", "mesh.js", "camera.js", "marks.js", "panel.js")
+_PARTS = ("viewer.js", "mesh.js", "camera.js", "marks.js", "panel.js", "arrival.js")
 
 
 @cache
@@ -14,7 +14,7 @@ def script(entry):
     Parameters
     ----------
     entry : str
-        ``"widget.js"`` for notebooks, ``"page.js"`` for plain HTML.
+        ``"widget.js"`` or ``"compare.js"`` for notebooks, ``"page.js"`` for plain HTML.
 
     Returns
     -------

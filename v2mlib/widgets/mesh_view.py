@@ -134,7 +134,7 @@ class MeshView(anywidget.AnyWidget):
         morphable = face if hasattr(face, "decode") else None
         self._model = morphable
         self._anatomy = anatomy = morphable or model
-        self._rest, self._triangles = _vertices_and_triangles(face)
+        self._rest, self._triangles = vertices_and_triangles(face)
         if anatomy is not None and len(anatomy.mean) != len(self._rest):
             raise ShapeError(
                 f"the face has {len(self._rest)} vertices, the model {len(anatomy.mean)}: "
@@ -327,7 +327,26 @@ def _expression_names(model):
     return [f"expression {k + 1}" for k in range(model.n_expression)]
 
 
-def _vertices_and_triangles(face):
+def vertices_and_triangles(face):
+    """Take the mesh out of anything that is a face.
+
+    Parameters
+    ----------
+    face : MorphableModel, Face, trimesh.Trimesh or (vertices, triangles)
+        A face.
+
+    Returns
+    -------
+    vertices : ndarray, (vertex, xyz=3), mm
+        A model's are its mean's.
+    triangles : ndarray of int, (triangle, 3)
+        Vertex numbers.
+
+    Raises
+    ------
+    InputError
+        If it is none of these.
+    """
     if hasattr(face, "decode"):
         pair = face.mean, face.triangles
     elif hasattr(face, "triangles") and hasattr(face, "vertices"):

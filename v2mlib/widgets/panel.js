@@ -87,6 +87,7 @@ function panel(root, mesh, options) {
     show();
     options.onsetting?.(name, value);
   };
+  const look = (preset) => { camera.look(preset); options.oncamera?.(preset); };
   const toggles = {};
   const show = () => {
     toggles.wireframe?.setAttribute("aria-pressed", view.settings.wireframe);
@@ -105,9 +106,9 @@ function panel(root, mesh, options) {
 
   function toolbar() {
     const bar = make("div", { class: "v2m-tools", role: "toolbar", "aria-label": "View" },
-      button("Front", "Front view (key 1)", () => camera.look("front")),
-      button("¾", "Three-quarter view (key 2)", () => camera.look("three_quarter")),
-      button("Profile", "Profile view (key 3)", () => camera.look("profile")));
+      button("Front", "Front view (key 1)", () => look("front")),
+      button("¾", "Three-quarter view (key 2)", () => look("three_quarter")),
+      button("Profile", "Profile view (key 3)", () => look("profile")));
     toggles.wireframe = button("Mesh", "Show the triangles", () => change("wireframe", !view.settings.wireframe), false);
     bar.append(toggles.wireframe);
     if (mesh.landmarks.length) {
@@ -127,6 +128,7 @@ function panel(root, mesh, options) {
       bar.append(toggles.region);
     }
     bar.append(
+      button("◐", "Dark or light", () => { setTheme(frame.dataset.theme === "dark" ? "light" : "dark"); options.ontheme?.(options.theme); }),
       button("Reset", "Reset view and sliders (key 0)", () => { camera.reset(); options.onreset?.(); }),
       button("PNG", "Save the picture", () => { view.finish(); snapshot(canvas, options.title); }));
     return bar;

@@ -284,6 +284,10 @@ class View {
     paper.imageSmoothingQuality = "high";
     paper.drawImage(gpu.canvas, 0, gpu.canvas.height - size[1], ...size, 0, 0, width, height);
     annotate(paper, this, { ratio, width, height, field, theme });
+    if (this.other && settings.split > 0 && settings.split < 1) {
+      paper.fillStyle = theme.ink;
+      paper.fillRect(Math.round(width * (1 - settings.split)) - ratio, 0, 2 * ratio, height);
+    }
     this.redraws += 1;
   }
 
@@ -295,7 +299,7 @@ class View {
     const near = Math.max(camera.distance - reach, 1), far = camera.distance + reach;
     gl.viewport(0, 0, ...size);
     gl.enable(gl.SCISSOR_TEST);  // clearing is not limited by the viewport
-    gl.scissor(0, 0, ...size);
+    gl.scissor(0, 0, size[0] + 2, size[1] + 2);  // smoothing looks past the edge
     gl.enable(gl.DEPTH_TEST);
     gl.enable(gl.POLYGON_OFFSET_FILL);
     gl.polygonOffset(1, 1);

@@ -12,45 +12,6 @@ function linkedCamera(name) {
   return cameras.get(name);
 }
 
-/** Put binary attachments back where they belong. */
-function joined(value, buffers) {
-  if (Array.isArray(value)) return value.map((part) => joined(part, buffers));
-  if (value === null || typeof value !== "object") return value;
-  if ("buffer" in value) return buffers[value.buffer];
-  return Object.fromEntries(Object.entries(value).map(([name, part]) => [name, joined(part, buffers)]));
-}
-
-/**
- * One per widget. The face comes in a message, not in the widget's state, so that a notebook
- * saved with its widgets stays small. Until it comes, and without a kernel, there is a picture.
- */
-function meshWidget() {
-  let payload = null, arrived;
-  const arrival = new Promise((resolve) => { arrived = resolve; });
-  return {
-    initialize({ model }) {
-      model.on("msg:custom", (message, buffers) => {
-        if (message.kind !== "mesh" || payload) return;
-        payload = joined(message.mesh, buffers);
-        arrived();
-      });
-    },
-    render({ model, el }) {
-      const still = make("img", { src: model.get("_still"), alt: model.get("title") || "face", style: "max-width:100%" });
-      let close = () => still.remove(), gone = false;
-      const open = () => { if (!gone) { still.remove(); close = openView(model, el, payload); } };
-      if (payload) {
-        open();
-      } else {
-        el.append(still);
-        model.send({ kind: "want mesh" });
-        arrival.then(open);
-      }
-      return () => { gone = true; close(); };
-    },
-  };
-}
-
 function openView(model, el, payload) {
   const mesh = new Mesh(payload);
   const kinds = ["shape_coefficients", "expression_coefficients"];
@@ -88,6 +49,8 @@ function openView(model, el, payload) {
       model.set({ landmarks: "show_landmarks", region: "selected_region" }[name] || name, value);
       model.save_changes();
     },
+    oncamera(preset) { model.set("camera", preset); model.save_changes(); },
+    ontheme(theme) { model.set("theme", theme); model.save_changes(); },
     onreset() {
       for (const kind of kinds) model.set(kind, model.get(kind).map(() => 0));
       model.save_changes();
@@ -134,4 +97,4 @@ function scalarMap(model) {
   return { ...map, values: typed(map.values, Float32Array) };
 }
 
-export default meshWidget;
+export default () => faceWidget(openView);
