@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+import torch
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from v2mlib.building import build as building
 from v2mlib.building import build_dataset, report
@@ -164,6 +166,32 @@ class TestContent:
 
 
 class TestAgain:
+    def test_the_number_of_threads_changes_no_byte(self, built, tmp_path):
+        before = torch.get_num_threads()
+        for n_threads in (1, 4):
+            try:
+                torch.set_num_threads(n_threads)
+                with threadpool_limits(n_threads):
+                    made.build(built.world, tmp_path / str(n_threads))
+                assert torch.get_num_threads() == n_threads  # given back
+            finally:
+                torch.set_num_threads(before)
+        assert made.digests(tmp_path / "1") == made.digests(tmp_path / "4")
+
+    def test_faces_are_fitted_with_one_thread(self, built, tmp_path, monkeypatch):
+        seen = []
+
+        def spy(*arguments):
+            seen.append([torch.get_num_threads(), *(p["num_threads"] for p in threadpool_info())])
+            return assemble(*arguments)
+
+        monkeypatch.setattr(building, "assemble", spy)
+        with threadpool_limits(3):
+            made.build(built.world, tmp_path / "data")
+            after = {pool["num_threads"] for pool in threadpool_info()}
+        assert set(seen[0]) == {1}
+        assert 3 in after
+
     def test_a_second_run_does_nothing(self, built, measured):
         before = {path: path.stat().st_mtime_ns for path in built.out.rglob("*.*")}
         again = made.build(built.world, built.out, n_workers=2)

@@ -16,6 +16,7 @@ from v2mlib.building.config import BuildConfig, as_plain, photos_recipe, voices_
 from v2mlib.building.earlier import changed_content, earlier_build
 from v2mlib.building.photographs import engine_of, measure_photos
 from v2mlib.building.report import BuildReport, Rate
+from v2mlib.building.threads import one_thread
 from v2mlib.building.voices import measure_voices
 from v2mlib.checks import InputError
 from v2mlib.datasets import dataset as layout
@@ -41,8 +42,7 @@ def build_dataset(
     What is known of a file, by its size and time of change, is not worked out again: a second
     run does nothing, a stopped one goes on, and when files were added or changed only they are
     measured. The result is the same in every byte, whatever happened on the way and however many
-    workers there were; the fit's last digits depend on the number of threads that NumPy computes
-    with (``OMP_NUM_THREADS``).
+    workers and threads there were.
 
     Parameters
     ----------
@@ -204,7 +204,8 @@ class _Build:
             pd.DataFrame([one.row for one in found[kind]]) for kind in ("voices", "photos")
         )
         began = time.perf_counter()
-        assembled = assemble(self.sources, voices, photos, landmarks, self.model, self.config)
+        with one_thread():
+            assembled = assemble(self.sources, voices, photos, landmarks, self.model, self.config)
         self.announce(
             f"fitted {len(photos):,} photos of {len(assembled.people):,} people in "
             f"{time.perf_counter() - began:.0f} s"

@@ -6,6 +6,7 @@ import time
 import numpy as np
 
 from v2mlib.building.chunks import examine, write_chunk
+from v2mlib.building.threads import one_thread
 from v2mlib.checks import InputError
 
 RECIPE = 1
@@ -14,6 +15,7 @@ RECIPE = 1
 N_LANDMARKS = 68
 
 
+@one_thread()
 def measure_photos(job):
     """Work on a chunk of photographs; runs on a worker.
 

@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 
 from v2mlib.building.chunks import examine, write_chunk
+from v2mlib.building.threads import one_thread
 from v2mlib.checks import InputError
 from v2mlib.datasets.shards import DTYPE, N_MELS
 
@@ -18,6 +19,7 @@ _LEAST_POWER = 1 / 32768**2 / 12  # of rounding to 16 bits
 _LEAST_SNR = 0.01  # -20 dB: below this the estimate says nothing
 
 
+@one_thread()
 def measure_voices(job):
     """Work on a chunk of recordings; runs on a worker.
 
