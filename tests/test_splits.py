@@ -86,7 +86,26 @@ def test_shares_hold_within_each_sex(seed):
         sides = split[(crowd["sex"] == sex) if sex else crowd["sex"].isna()]
         n_test, n_validation = (np.sum(sides == side) for side in ("test", "validation"))
         assert abs(n_test - 0.3 * len(sides)) <= 0.5
-        assert abs(n_validation - 0.2 * (len(sides) - n_test)) <= 0.5
+        expected = 0.2 * (len(sides) - n_test)
+        assert abs(n_validation - expected) <= 0.5 or (n_validation == 1 > expected)
+
+
+@pytest.mark.parametrize("name", splits.SPLITS)
+@pytest.mark.parametrize("n_people", range(1, 13))
+def test_somebody_chooses_the_model_however_few_train(name, n_people):
+    for seed in SEEDS:
+        crowd, make = people(seed, n_people), splits.SPLITS[name]
+        split = make(crowd, validation=0.01, seed=seed)
+        sides = split[split != "test"].reindex(crowd["identity"]).dropna()
+        assert (sides == "validation").any() == (len(sides) > 1)
+        assert (sides == "train").any() == (len(sides) > 0)
+        sexes = crowd.set_index("identity")["sex"].fillna("").loc[sides.index]
+        for sex, count in sexes.value_counts().items():
+            if count > 1:
+                assert (sides[sexes == sex] == "validation").sum() == 1, sex
+        shuffled = make(crowd.sample(frac=1, random_state=seed), validation=0.01, seed=seed)
+        assert shuffled.reindex(split.index).equals(split)
+        assert not (make(crowd, validation=0, seed=seed) == "validation").any()
 
 
 @pytest.mark.parametrize("name", splits.SPLITS)

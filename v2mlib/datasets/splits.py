@@ -26,7 +26,8 @@ def paper(identities, *, validation=0.1, seed=0):
     identities : pandas.DataFrame
         `identity`, `name`, `sex`; where there is no name, the identity stands for it.
     validation : float
-        Share of the training identities that choose the model, drawn within each sex.
+        Share of the training identities that choose the model, drawn within each sex; at least
+        one of each sex of which two or more are there, and one of two people.
     seed : int
         Of that draw.
 
@@ -65,7 +66,7 @@ def random(identities, *, test=0.25, validation=0.1, seed=0):
     test : float
         Share of the identities that test; the published split has 301 of 1,225.
     validation : float
-        Share of the others that choose the model.
+        Share of the others that choose the model; at least one, as in `paper`.
     seed : int
         Of both draws.
 
@@ -96,7 +97,8 @@ def unheard(identities, *, validation=0.1, seed=0):
     identities : pandas.DataFrame
         `identity`, `name`, `sex`, `set` ("dev" or "test", as in `vox1_meta.csv`).
     validation : float
-        Share of the training identities that choose the model, drawn within each sex.
+        Share of the training identities that choose the model, drawn within each sex; at least
+        one of each sex of which two or more are there, and one of two people.
     seed : int
         Of that draw; training and validation identities are those of `paper`.
 
@@ -237,12 +239,17 @@ def _draw_validation(identities, is_test, validation, seed):
                          "keep one row for each person")  # fmt: skip
     others = identities[~is_test]
     side = np.where(is_test, "test", "train").astype(object)
-    side[np.flatnonzero(~is_test)[_drawn(others, validation, f"validation {seed}")]] = "validation"
+    drawn = _drawn(others, validation, f"validation {seed}", someone=True)
+    side[np.flatnonzero(~is_test)[drawn]] = "validation"
     return pd.Series(side, index=pd.Index(identities["identity"], name="identity"), name="split")
 
 
-def _drawn(identities, share, salt):
-    """Mask of a share of each sex, by the order of hashes."""
+def _drawn(identities, share, salt, *, someone=False):
+    """Mask of a share of each sex, by the order of hashes.
+
+    With `someone`, no share but 0 rounds to nobody where another of the sex, or failing that
+    anyone at all, is left.
+    """
     ranks = identities["identity"].map(
         lambda identity: hashlib.sha256(f"{salt} {identity}".encode()).hexdigest()
     )
@@ -250,7 +257,10 @@ def _drawn(identities, share, salt):
     sexes = identities["sex"].fillna("")
     for rows in sexes.groupby(sexes).indices.values():
         order = rows[np.argsort(ranks.to_numpy()[rows], kind="stable")]
-        drawn[order[: round(share * len(rows))]] = True
+        least = int(someone and share > 0 and len(rows) > 1)
+        drawn[order[: max(round(share * len(rows)), least)]] = True
+    if someone and share > 0 and len(drawn) > 1 and not drawn.any():
+        drawn[ranks.to_numpy().argmin()] = True
     return drawn
 
 
