@@ -221,6 +221,14 @@ def test_runtimes_and_missing_detector(real_data):
         teacher.predict([np.zeros((50, 50, 3), np.uint8)], [[0, 0, 9, 9]], regions=[[0, 0, 9, 9]])
 
 
+def test_the_face_model_may_be_named_by_its_folder(real_data):
+    weights, slices = real_data / "tddfa_v2", real_data / "bfm_derived_noncommercial"
+    engine = load_engine("teacher", weights=weights, face_model=slices)
+    assert engine.teacher.face_model.topology == "bfm-landmarks-68"
+    with pytest.raises(InputError, match="is a folder without a face model"):
+        load_engine("teacher", weights=weights, face_model=weights)
+
+
 def test_files_that_are_missing_are_named(tmp_path):
     with pytest.raises(InputError, match=r"lacks \*120x120.pth or"):
         Teacher.load(tmp_path)

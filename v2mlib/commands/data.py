@@ -68,7 +68,11 @@ def _add_voxceleb3d(kinds):
     )
     add("--landmark-files", metavar="DIR", help="for files: where, if not beside the photographs")
     add("--teacher", metavar="PATH", help="for teacher: weights of 3DDFA-V2")
-    add("--teacher-face-model", metavar="PATH", help="for teacher: the Basel face model")
+    add(
+        "--teacher-face-model",
+        metavar="PATH",
+        help="for teacher: the Basel face model, or its folder",
+    )
     add("--face-model", metavar="M", help="to fit: a name or a path (ict; a phantom's own)")
     add(
         "--split",

@@ -31,7 +31,7 @@ def find_file(start, what, given=None, *, needed=True):
     what : {"weights", "statistics", "face_model", "detector"}
         Which file.
     given : path, optional
-        Where it is, if the caller knows.
+        The file, or the folder that it lies in under its usual name, if the caller knows.
     needed : bool
         Whether its absence is an error.
 
@@ -46,7 +46,9 @@ def find_file(start, what, given=None, *, needed=True):
         If it is needed and not there, naming what to put where; or if there are several weights.
     """
     if given is not None:
-        return Path(given).expanduser()
+        given = Path(given).expanduser()
+        inside = [given / name for name in _PLACES[what][0] if "*" not in name]
+        return next((file for file in inside if file.is_file()), given)
     start = Path(start).expanduser()
     if what == "weights" and not start.is_dir():
         if not start.exists():
