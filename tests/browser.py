@@ -9,9 +9,12 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import pytest
 
+HERE = Path(__file__).resolve().parent
+_FRAME = ("layout", "tabbable", "tooltip", "comm", "_dom_classes", "_esm", "_css", "_anywidget_id")
 _FLAGS = [
     "--no-sandbox",
     "--use-angle=swiftshader",
@@ -50,6 +53,44 @@ def browser_page(size=(1280, 1000)):
             yield page
         finally:
             browser.close()
+
+
+def widget_state(widget):
+    """What a widget tells the browser, without its code and layout."""
+    own = [name for name in widget.keys if name not in _FRAME and not name.startswith("_view")]
+    return {name: getattr(widget, name) for name in own if not name.startswith("_model")}
+
+
+def show_widgets(page, widgets, entry, *, background="#ffffff"):
+    """Show widgets on a plain page; `models[k]` there stands in for the kernel of the k-th."""
+    from v2mlib.widgets import bundle, packing
+
+    page.goto("about:blank")
+    page.set_content(
+        f"<!DOCTYPE html><style>{bundle.style()}</style><body style='background:{background}'>"
+    )
+    page.add_script_tag(content=(HERE / "stand_in.js").read_text(encoding="utf-8"))
+    code = bundle.script(entry).replace("export default", "globalThis.factory =")
+    page.add_script_tag(content=code, type="module")
+    page.wait_for_function("globalThis.factory !== undefined")
+    packed = [[packing.as_text(one._packed()), widget_state(one)] for one in widgets]
+    page.evaluate(
+        """(packed) => { globalThis.models = packed.map(([payload, state]) => {
+          const place = document.body.appendChild(document.createElement("div"));
+          return showWidget(payload, state, place);
+        }); }""",
+        packed,
+    )
+    wait_until_drawn(page)
+
+
+def wait_until_drawn(page):
+    """Wait until every face has come to rest and is drawn in full."""
+    page.wait_for_function(
+        """() => { const all = [...document.querySelectorAll(".v2m canvas")];
+          return all.length && all.every((one) => one.dataset.drawn === "fine"); }""",
+        timeout=30_000,
+    )
 
 
 @contextlib.contextmanager
@@ -101,6 +142,8 @@ def open_notebook(page, address, name):
 
 def run_all(page, *, timeout_s=120):
     """Run every cell and wait until the kernel is idle again."""
+    # What is run before the kernel is ready is forgotten.
+    page.wait_for_selector(".jp-NotebookPanel [data-status=idle]", timeout=timeout_s * 1000)
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
     page.wait_for_function(

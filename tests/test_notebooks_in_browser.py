@@ -103,7 +103,7 @@ def test_faces_on_a_page_turn_together(page, faces, tmp_path):
         canvases.first.press("+")
     wait_for_change(page, canvases.nth(1), again[1], 0.1)
     page.get_by_role("button", name="Show the triangles").first.click()
-    page.get_by_role("button", name="Show named lines").first.click()
+    page.get_by_role("combobox", name="Show lines").first.select_option("ear")
     page.get_by_role("combobox", name="Highlight a region").first.select_option("nose")
     wait_for_change(page, canvases.first, again[0], 0.1)
     with page.expect_download() as download:
@@ -196,6 +196,8 @@ def test_sliders_move_the_face_and_python_follows(page, lab):
     playwright = pytest.importorskip("playwright.sync_api")
     page.complaints.clear()
     page.set_viewport_size({"width": 1280, "height": 1600})
+    sent = []
+    page.on("websocket", lambda socket: socket.on("framesent", lambda frame: sent.append(frame)))
     open_notebook(page, lab, "live.ipynb")
     run_all(page)
     canvas = page.locator("canvas").first
@@ -206,8 +208,12 @@ def test_sliders_move_the_face_and_python_follows(page, lab):
     assert not is_blank(before)
     slider = page.get_by_role("slider", name="shape 1, standard deviations")
     slider.focus()
+    sent.clear()
     for _ in range(20):
         slider.press("ArrowRight")
+    page.wait_for_timeout(200)
+    assert 1 <= len(sent) <= 20  # at most one message a step
+    assert max(map(len, sent)) <= 4096
     shaped = wait_for_change(page, canvas, before, 0.02)
 
     def ask_python(expected):

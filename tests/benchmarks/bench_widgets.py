@@ -85,12 +85,15 @@ class Pages:
         path.write_text(html, encoding="utf-8")
         page = self.browser.new_page(viewport={"width": 800, "height": 620})
         page.goto(path.as_uri(), wait_until="load")
-        page.add_script_tag(content=(HERE / "bench_widgets_page.js").read_text())
+        for script in (HERE.parent / "stand_in.js", HERE / "bench_widgets_page.js"):
+            page.add_script_tag(content=script.read_text(encoding="utf-8"))
         self.pages[name] = page
         return page
 
     def ours(self):
         """Our widget with a stand-in for the kernel."""
+        from browser import widget_state
+
         from v2mlib.widgets import bundle, packing
 
         page = self._open(
@@ -101,8 +104,7 @@ class Pages:
         code = bundle.script("widget.js").replace("export default", "globalThis.factory =")
         page.add_script_tag(content=code, type="module")
         page.wait_for_function("globalThis.factory !== undefined")
-        names = [n for n in self.view.keys if not n.startswith(("_e", "_m", "_v", "_dom", "_c"))]
-        state = {n: getattr(self.view, n) for n in names if n not in ("layout", "tabbable")}
+        state = widget_state(self.view)
         payload = packing.as_text(self.view._packed())
         page.evaluate("p => { globalThis.payload = p; }", payload)
         self.first_ms["ours"] = page.evaluate("s => startOurs(factory, payload, s)", state)
@@ -135,11 +137,14 @@ class Pages:
         self.first_ms["plotly"] = page.evaluate(
             """async (figure) => {
               const begun = performance.now(), n = faces[0].length / 3;
-              const split = (v) => [0, 1, 2].map((k) => Float32Array.from({ length: n }, (_, i) => v[3 * i + k]));
+              const column = (v, k) => Float32Array.from({ length: n }, (_, i) => v[3 * i + k]);
+              const split = (v) => [0, 1, 2].map((k) => column(v, k));
               globalThis.columns = faces.map(split);
               await Plotly.newPlot("place", figure.data, figure.layout);
               await nextFrame();
-              startPeer(columns, ([x, y, z]) => Plotly.restyle("place", { x: [x], y: [y], z: [z] }, [0]));
+              const restyle = ([x, y, z]) =>
+                Plotly.restyle("place", { x: [x], y: [y], z: [z] }, [0]);
+              startPeer(columns, restyle);
               return performance.now() - begun;
             }""",
             json.loads(figure.to_json()),

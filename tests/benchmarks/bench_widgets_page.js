@@ -2,32 +2,6 @@
 
 const nextFrame = () => new Promise((resolve) => requestAnimationFrame(resolve));
 
-/** What anywidget hands to a widget, without a kernel; counts the bytes that would travel. */
-function standIn(state, payload) {
-  const listeners = {};
-  const stale = {};
-  return {
-    bytes: 0,
-    sent: 0,
-    get: (name) => state[name],
-    set(name, value) {
-      const values = typeof name === "string" ? { [name]: value } : name;
-      for (const [key, one] of Object.entries(values)) {
-        state[key] = stale[key] = one;
-        for (const act of listeners[`change:${key}`] || []) act();
-      }
-    },
-    on(name, act) { (listeners[name] ||= []).push(act); },
-    off() {},
-    save_changes() {
-      this.bytes += JSON.stringify(stale).length;
-      this.sent += 1;
-      for (const key of Object.keys(stale)) delete stale[key];
-    },
-    send() { setTimeout(() => (listeners["msg:custom"] || []).forEach((act) => act({ kind: "mesh", mesh: payload }, [])), 0); },
-  };
-}
-
 /** Our widget: a slider is moved as a hand moves it. */
 globalThis.startOurs = async (factory, payload, state) => {
   const begun = performance.now();

@@ -37,11 +37,15 @@ function openComparison(model, el, payload) {
     clearInterval(timer);
     panels.forEach((one) => one.close());
     row.replaceChildren();
+    row.style.maxWidth = single() ? "720px" : "";
     const add = (mesh, title, caption, scalars, tools) => {
       const cell = make("div", { class: "v2m-cell" });
       row.append(cell);
       const one = panel(cell, mesh, { title, caption, camera, tools, height: model.get("height"),
         theme: model.get("theme"), settings: { scalars },
+        // The first face's tools act on all.
+        onsetting: (name, value) => panels.slice(1).forEach((other) => other.change?.(name, value)),
+        ontheme: (chosen) => tell("theme", chosen),
         oncamera: (preset) => tell("camera", preset) });
       panels.push(one);
       return one;

@@ -22,7 +22,7 @@ from v2mlib.widgets.packing import (
     pack_vertices,
     split_buffers,
 )
-from v2mlib.widgets.stills import beside, data_address, occlusion_of, still, with_picture
+from v2mlib.widgets.stills import beside, data_address, occlusion_of, still, with_picture, write_on
 
 MODES = ("side_by_side", "difference", "flicker", "wipe")
 
@@ -107,6 +107,7 @@ class Comparison(anywidget.AnyWidget):
             cut = round(self.wipe * size[1])
             left.paste(right.crop((cut, 0, size[1], size[0])), (cut, 0))
             ImageDraw.Draw(left).line((cut, 0, cut, size[0]), fill=(27, 34, 48), width=2)
+            write_on(ImageDraw.Draw(left), (size[1] - 12, 10), self.shown, 14, anchor="ra")
             return left
         names = [first, self.shown] if mode == "flicker" else self.names
         return beside([self._draw(n, size, mode == "difference" and n != first) for n in names])

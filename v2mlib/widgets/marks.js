@@ -55,7 +55,7 @@ function annotate(paper, view, frame) {
     paper.fillText(string, x, y);
   };
   if (settings.landmarks) {
-    for (const vertex of mesh.landmarks) {
+    for (const [k, vertex] of mesh.landmarks.entries()) {
       const { x, y, front } = place(view, vertex, frame);
       paper.globalAlpha = front ? 1 : 0.2;
       paper.fillStyle = theme.ink;
@@ -65,6 +65,7 @@ function annotate(paper, view, frame) {
       paper.arc(x, y, 2.4 * ratio, 0, 2 * Math.PI);
       paper.stroke();
       paper.fill();
+      if (frame.field < 160 && front) text(mesh.landmarkNumbers[k] ?? k, x + 5 * ratio, y - 6 * ratio);
     }
     paper.globalAlpha = 1;
   }

@@ -31,6 +31,7 @@ class Mesh {
     this.regions = Object.fromEntries(
       Object.entries(payload.regions || {}).map(([name, ids]) => [name, typed(ids, Uint32Array)]));
     this.landmarks = payload.landmarks || [];
+    this.landmarkNumbers = payload.landmark_numbers || [];
     this.lines = payload.lines || {};
     this.values = typed(payload.values, Float32Array);  // numbers of its own to colour it by
     this.positions = this.rest.slice();

@@ -186,6 +186,7 @@ def pack_anatomy(model):
         return {}
     return {
         "landmarks": known_landmarks(model).tolist(),
+        "landmark_numbers": np.flatnonzero(as_array(model.landmarks) >= 0).tolist(),
         "lines": {name: [int(i) for i in ends] for name, ends in model.lines.items()},
         "regions": {
             name: as_array(region).astype("<u4").tobytes() for name, region in model.regions.items()

@@ -92,7 +92,8 @@ function panel(root, mesh, options) {
   const show = () => {
     toggles.wireframe?.setAttribute("aria-pressed", view.settings.wireframe);
     toggles.landmarks?.setAttribute("aria-pressed", view.settings.landmarks);
-    toggles.lines?.setAttribute("aria-pressed", view.settings.lines.length > 0);
+    const { lines } = view.settings;
+    if (toggles.lines) toggles.lines.value = lines.length > 1 ? "*" : lines[0] || "";
     if (toggles.region) toggles.region.value = view.settings.region;
   };
   if (options.tools !== false) stage.append(toolbar());
@@ -118,7 +119,9 @@ function panel(root, mesh, options) {
     const names = Object.keys(mesh.lines);
     if (names.length) {
       const usual = options.lines?.length ? options.lines : names.slice(0, 5);
-      toggles.lines = button("Lines", "Show named lines and their lengths", () => change("lines", view.settings.lines.length ? [] : usual), false);
+      toggles.lines = make("select", { "aria-label": "Show lines and their lengths", onchange: ({ target: { value } }) => change("lines", value === "*" ? usual : value ? [value] : []) },
+        make("option", { value: "" }, "Lines"), make("option", { value: "*" }, `these ${usual.length}`),
+        ...names.map((name) => make("option", { value: name }, name.replaceAll("_", " "))));
       bar.append(toggles.lines);
     }
     if (Object.keys(mesh.regions).length) {
@@ -146,5 +149,5 @@ function panel(root, mesh, options) {
   show();
   const setTheme = (theme) => { options.theme = theme; dress(); };
   const close = () => { watcher.disconnect(); release(); view.close(); frame.remove(); };
-  return { frame, view, camera, sliders, show, setTheme, close };
+  return { frame, view, camera, sliders, show, change, setTheme, close };
 }
