@@ -237,9 +237,24 @@ def test_bad_input_is_refused_with_both_counts(world, model):
     words = np.full((N, model.n_shape), "a")
     refuse(InputError, "not numbers", {"words": words})
     flat = np.zeros((N, model.n_vertices, 3), np.float32)
-    refuse(InputError, "NaN or infinity, or an outer interocular distance of 0", {"flat": flat})
+    refuse(InputError, r"of flat are shrunk to a point in 24 of 24 rows", {"flat": flat})
     with pytest.raises(InputError, match=r"measures \('icp',\) are unknown"):
         metrics.evaluate({"ours": ours}, truth, model, measures="icp")
+
+
+def test_faces_that_cannot_be_registered_are_all_named(world, model):
+    reference, _, identities, _ = world
+    truth = model.decode(torch.tensor(reference[:4], dtype=torch.float32)).numpy()
+    huge = truth.copy()
+    huge[[1, 3]] *= 4
+    options = {"identities": identities[:4], "measures": "rmse"}
+    with pytest.raises(InputError, match=r"fails for 2 of 8 faces \(huge of id00001: keeps \d+ of "
+                       r"1017 correspond.*huge of id00003: .*leave these"):  # fmt: skip
+        metrics.evaluate({"ok": truth, "huge": huge}, truth, model, regions=["nose"], **options)
+    with pytest.raises(InputError, match=r"has no region 'chin': it has: left_eye.*cheek, whole$"):
+        metrics.evaluate({"ok": truth}, truth, model, regions=["nose", "chin"], **options)
+    with pytest.raises(InputError, match="direction 'up' is unknown: choose from predicted_to"):
+        metrics.evaluate({"ok": truth}, truth, model, directions=["up"], **options)
 
 
 def test_a_face_without_ears_is_not_asked_for_ears(real_data):

@@ -261,9 +261,16 @@ def test_refusals(phantom):
     with pytest.raises(InputError, match=r"predicted faces hold NaN or infinity \(1 of 2 faces\)"):
         metrics.normalised_mean_error(torch.stack([face, broken]), face, phantom)
     with pytest.raises(InputError, match="reference faces have a width or height of 0"):
-        metrics.normalised_mean_error(face, 0 * face, phantom)
+        metrics.normalised_mean_error(face, face * torch.tensor([0.0, 1, 1]), phantom)
+    for error in (metrics.normalised_mean_error, metrics.vertex_rmse, metrics.line_length_error):
+        with pytest.raises(InputError, match=r"reference faces are shrunk to a point \(1 of 2 f"):
+            error(face, torch.stack([face, 0 * face]), phantom)
+    without_eyes = face.clone()
+    without_eyes[phantom.line(DIVISOR, "published")[0]] = face[
+        phantom.line(DIVISOR, "published")[1]
+    ]
     with pytest.raises(InputError, match="predicted faces have an outer interocular"):
-        metrics.normalised_mean_error(0 * face, face, phantom, "published")
+        metrics.normalised_mean_error(without_eyes, face, phantom, "published")
     with pytest.raises(ShapeError, match=r"batch axes \(2,\), reference \(3,\)"):
         metrics.vertex_rmse(face.expand(2, -1, -1), face.expand(3, -1, -1), phantom)
     with pytest.raises(InputError, match="has no region 'chin'"):

@@ -10,9 +10,9 @@ from scipy.spatial.transform import Rotation
 
 from v2mlib import metrics
 from v2mlib.checks import InputError, ShapeError
-from v2mlib.faces.lines import RATIO_LINES
+from v2mlib.faces.lines import DIVISOR, RATIO_LINES
 
-LINES = ("outer_interocular", *RATIO_LINES)
+LINES = (DIVISOR, *RATIO_LINES)
 
 
 def lying_face():
@@ -122,8 +122,31 @@ def test_errors_name_what_is_wrong():
         metrics.absolute_ratio_error(face, face.numpy(), model)
     with pytest.raises(InputError, match="predicted faces hold NaN"):
         metrics.absolute_ratio_error(face * torch.nan, face, model)
-    with pytest.raises(InputError, match="reference faces hold NaN or infinity, or an outer"):
+    with pytest.raises(InputError, match=r"reference faces are shrunk to a point \(1 of 1 faces"):
         metrics.absolute_ratio_error(face.numpy(), np.zeros((90, 3)), model)
+    a, b = model.line(DIVISOR)
+    closed = face.numpy().copy()
+    closed[a] = closed[b]
+    with pytest.raises(InputError, match="predicted faces have an outer interocular distance of 0"):
+        metrics.absolute_ratio_error(closed, face.numpy(), model)
+    off_the_lines = face.clone()
+    measured = {vertex for name in LINES for vertex in model.line(name)}
+    off_the_lines[min(set(range(90)) - measured)] = torch.nan
+    with pytest.raises(InputError, match=r"hold NaN or infinity \(1 of 1 faces\)"):
+        metrics.absolute_ratio_error(face, off_the_lines, model)
+    with pytest.raises(ShapeError, match=r"batch axes \(2,\), reference \(3,\)"):
+        metrics.absolute_ratio_error(face.expand(2, -1, -1), face.expand(3, -1, -1), model)
+    with pytest.raises(InputError, match="predicted holds object, not numbers: give vertices"):
+        metrics.absolute_ratio_error(face.numpy().astype(object), face.numpy(), model)
+
+
+def test_half_precision_is_not_calculated_in():
+    model = small_model()
+    stored = model.decode(torch.randn(20, 5)).half()
+    error = metrics.absolute_ratio_error(model.mean.half(), stored, model)["mean"]
+    exact = metrics.absolute_ratio_error(model.mean.half().double(), stored.double(), model)["mean"]
+    assert error.dtype == torch.float32
+    assert torch.allclose(error.double(), exact, atol=1e-6)
 
 
 @pytest.mark.parametrize("ratio", [False, True])

@@ -131,5 +131,5 @@ class NamedAnatomy:
             return self.regions[name]
         if name == "whole":
             return torch.arange(self.n_vertices, device=self.mean.device)
-        known = ", ".join([*self.regions, "whole"])
+        known = ", ".join(dict.fromkeys([*self.regions, "whole"]))
         raise InputError(f"face model {self.name!r}", f"has no region {name!r}", f"it has: {known}")

@@ -60,9 +60,9 @@ def map_between(a, b):
     >>> map_between("ict-9409", "ict-26719")
     'Bring ict-26719 to ict-9409: keep the first 9409 vertices: vertices[..., :9409, :].'
     >>> map_between("ict-9409", "surrey-3448")
-    'No map between them is known.'
+    'No map between them is known: decode both faces with one face model.'
     """
     for larger, smaller in ((a, b), (b, a)):
         if (larger, smaller) in MAPS:
             return f"Bring {larger} to {smaller}: {MAPS[larger, smaller]}."
-    return "No map between them is known."
+    return "No map between them is known: decode both faces with one face model."

@@ -18,6 +18,7 @@ from v2mlib.metrics.face_rows import (
     blocks_of,
     positions,
     require_unique,
+    some,
     tidy,
 )
 from v2mlib.metrics.landmarks import normalised_mean_error
@@ -100,8 +101,8 @@ def evaluate(
         If faces are not of the model's topology, or arrays have not a row per identity.
     InputError
         If an identity has a prediction but no reference, or a reference but no prediction; if
-        two references are of one identity; if faces are not finite or have no extent; if the
-        face model lacks what a measure needs.
+        two references are of one identity; if faces are not finite or have no extent; if some
+        cannot be registered (all are named); if the face model lacks what a measure needs.
 
     Examples
     --------
@@ -136,7 +137,7 @@ def evaluate(
             table.append(found)
     if "rmse" in measures:
         options = (regions, directions, registration, workers, progress)
-        registered = _registered(blocks, reference.faces, model, *options)
+        registered = _registered(blocks, reference.faces, model, people["identity"], *options)
         for table, found in zip(errors, registered, strict=True):
             table.append(found)
     return tidy(blocks, [pd.concat(tables, axis=1) for tables in errors], people)
@@ -234,12 +235,12 @@ def _levels(table):
     return table
 
 
-def _registered(blocks, reference, model, regions, directions, config, workers, progress):
+def _registered(blocks, reference, model, names, regions, directions, config, workers, progress):
     """Point-to-plane errors; all predictions of an identity meet its reference together."""
-    from v2mlib.metrics.registration import point_to_plane_rmse
-
     columns = [(f"rmse_{region}_mm", way) for region in regions for way in directions]
     tables = [np.full((len(block.faces), len(columns)), np.nan) for block in blocks]
+    measured = _registering(model, regions, directions, config)
+    lost = []
 
     def register(person):
         rows = [np.flatnonzero(block.position == person) for block in blocks]
@@ -247,12 +248,16 @@ def _registered(blocks, reference, model, regions, directions, config, workers, 
             [_decoded(b.faces[r], model) for b, r in zip(blocks, rows, strict=True)]
         )
         truth = _decoded(reference[[person]], model)[0]
-        found = [
-            point_to_plane_rmse(predicted, truth, model, region, direction=way, config=config)
-            for region in regions
-            for way in directions
-        ]
-        return rows, torch.stack(found, dim=1).cpu().numpy()
+        try:
+            return rows, measured(predicted, truth)
+        except InputError:  # of which face?
+            methods = [b.method for b, r in zip(blocks, rows, strict=True) for _ in r]
+            for method, face in zip(methods, predicted, strict=True):
+                try:
+                    measured(face[None], truth)
+                except InputError as error:
+                    lost.append((person, f"{method} of {names[person]}: {error.problem}"))
+            return rows, np.full((len(predicted), len(columns)), np.nan)
 
     # Threads, because the compiled search releases Python's lock: nothing is copied.
     with ThreadPoolExecutor(workers or processors()) as pool:
@@ -264,4 +269,33 @@ def _registered(blocks, reference, model, regions, directions, config, workers, 
             ends = np.cumsum([len(r) for r in rows])[:-1]
             for table, r, values in zip(tables, rows, np.split(found, ends), strict=True):
                 table[r] = values
+    if lost:  # all of them at once, so that they can be left out at once
+        raise InputError(
+            "registration",
+            f"fails for {len(lost)} of {sum(map(len, tables))} faces "
+            f"({some(why for _, why in sorted(lost))})",
+            "leave these faces out, or allow more in RegistrationConfig",
+        )
     return [_levels(pd.DataFrame(table, columns=columns)) for table in tables]
+
+
+def _registering(model, regions, directions, config):
+    """Function of a batch of faces and one reference that gives errors (face, column)."""
+    from v2mlib.metrics.registration import DIRECTIONS, point_to_plane_rmse
+
+    for region in regions:
+        model.region(region)  # before anything is registered
+    if unknown := [way for way in directions if way not in DIRECTIONS]:
+        raise InputError(
+            f"direction {unknown[0]!r}", "is unknown", f"choose from {', '.join(DIRECTIONS)}"
+        )
+
+    def measured(predicted, truth):
+        found = [
+            point_to_plane_rmse(predicted, truth, model, region, direction=way, config=config)
+            for region in regions
+            for way in directions
+        ]
+        return torch.stack(found, dim=1).cpu().numpy()
+
+    return measured

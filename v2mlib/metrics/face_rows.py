@@ -61,7 +61,8 @@ def as_rows(given, model, what, identities=None):
         If the shape fits neither the model's coefficients nor its vertices, or an array has not
         a row for each identity.
     InputError
-        If there are no rows, or they hold NaN or infinity, or no numbers at all.
+        If there are no rows, or they hold NaN or infinity, no numbers at all, or faces that are
+        shrunk to a point.
     """
     sex = None
     if isinstance(given, FaceRows):
@@ -110,14 +111,17 @@ def _face_axes(faces, model, what):
 def _require_sound(what, identity, faces):
     if not len(faces):
         raise InputError(what, "are empty", "give a face for each identity")
-    sound = np.isfinite(faces).reshape(len(faces), -1).all(1)
-    if not sound.all():
-        raise InputError(
-            what,
-            f"hold NaN or infinity in {np.sum(~sound)} of {len(sound)} rows "
-            f"({some(identity[~sound])})",
-            "leave these rows out, or predict them again",
-        )
+    rows = faces.reshape(len(faces), -1)
+    wrong = {"hold NaN or infinity": ~np.isfinite(rows).all(1)}
+    if faces.ndim > 2:  # of vertices; coefficients may well be equal
+        wrong["are shrunk to a point"] = (faces == faces[:, :1]).reshape(len(faces), -1).all(1)
+    for lack, where in wrong.items():
+        if where.any():
+            raise InputError(
+                what,
+                f"{lack} in {where.sum()} of {len(where)} rows ({some(identity[where])})",
+                "leave these rows out, or predict them again",
+            )
 
 
 def some(names, limit=3):

@@ -47,27 +47,27 @@ def as_pair(predicted, reference, model):
     ShapeError
         If the faces are not of the model's topology, or their batch axes do not broadcast.
     InputError
-        If they are of two kinds, or hold NaN or infinity.
+        If they are of two kinds, no numbers, hold NaN or infinity, or are shrunk to a point.
     """
     is_tensor = isinstance(predicted, torch.Tensor)
     faces = {"predicted": predicted, "reference": reference}
     if not is_tensor and not isinstance(reference, torch.Tensor):
         # torch takes neither read-only arrays nor negative strides (a mirrored face has them).
         faces = {name: np.require(face, requirements=["C", "W"]) for name, face in faces.items()}
+        for name, face in faces.items():
+            if face.dtype.kind not in "fiu":
+                raise InputError(name, f"holds {face.dtype}, not numbers", "give vertices in mm")
     require_one_kind(*faces.values())
     for name, face in faces.items():
         require_vertices(face, model, name)
         face = torch.as_tensor(face)
         faces[name] = face = face if face.is_floating_point() else face.double()
-        wrong = ~torch.isfinite(face).flatten(-2).all(-1)
-        if wrong.any():
-            raise InputError(
-                f"{name} faces",
-                f"hold NaN or infinity ({int(wrong.sum())} of {wrong.numel()} faces)",
-                "leave out the faces that were not made",
-            )
+        _refuse(~torch.isfinite(face).flatten(-2).all(-1), name, "hold NaN or infinity")
+        _refuse((face == face[..., :1, :]).flatten(-2).all(-1), name, "are shrunk to a point")
     predicted, reference = faces.values()
     dtype = torch.promote_types(predicted.dtype, reference.dtype)
+    # Half precision stores a face, but a sum over its vertices is not to be taken in it.
+    dtype = torch.promote_types(dtype, torch.float32)
     try:
         torch.broadcast_shapes(predicted.shape[:-2], reference.shape[:-2])
     except RuntimeError:
@@ -76,6 +76,15 @@ def as_pair(predicted, reference, model):
             f"{tuple(reference.shape[:-2])}, which do not broadcast. A face for each reference?"
         ) from None
     return predicted.to(dtype), reference.to(dtype), _identity if is_tensor else _as_array
+
+
+def _refuse(wrong, name, lack):
+    if wrong.any():
+        raise InputError(
+            f"{name} faces",
+            f"{lack} ({int(wrong.sum())} of {wrong.numel()} faces)",
+            "leave out the faces that were not made",
+        )
 
 
 def _identity(result):

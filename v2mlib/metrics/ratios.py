@@ -1,12 +1,10 @@
 """Absolute ratio error: how far the proportions of a predicted face are off."""
 
-import numpy as np
 import torch
 
 from v2mlib.checks import InputError
-from v2mlib.faces.geometry import require_vertices
 from v2mlib.faces.lines import RATIO_LINES, line_jacobian, line_lengths, line_ratios
-from v2mlib.metrics.pairs import require_one_kind
+from v2mlib.metrics.pairs import as_pair
 
 __all__ = [
     "RATIO_LINES",
@@ -44,7 +42,7 @@ def absolute_ratio_error(predicted, reference, model, definition="corrected"):
     Raises
     ------
     ShapeError
-        If the faces are not of the model's topology.
+        If the faces are not of the model's topology, or their batch axes do not broadcast.
     InputError
         If the face model lacks one of the lines, or a face is not finite or has no extent.
 
@@ -56,6 +54,7 @@ def absolute_ratio_error(predicted, reference, model, definition="corrected"):
     --------
     A face whose cheek line is a tenth of the divisor longer, all else equal:
 
+    >>> import numpy as np
     >>> from types import SimpleNamespace
     >>> points = np.zeros((10, 3))
     >>> points[1::2, 0] = 100.0  # five lines of 100 mm
@@ -68,28 +67,23 @@ def absolute_ratio_error(predicted, reference, model, definition="corrected"):
     >>> {name: round(float(value), 3) for name, value in error.items()}
     {'ear': 0.0, 'forehead': 0.0, 'midline': 0.0, 'cheek': 0.1, 'mean': 0.025}
     """
-    require_one_kind(predicted, reference)
+    predicted, reference, back = as_pair(predicted, reference, model)
     ratios = [
         _finite_ratios(face, model, definition, name)
         for face, name in ((predicted, "predicted"), (reference, "reference"))
     ]
     errors = abs(ratios[0] - ratios[1])
-    by_line = {name: errors[..., column] for column, name in enumerate(RATIO_LINES)}
-    return {**by_line, "mean": errors.mean(-1)}
+    by_line = {name: back(errors[..., column]) for column, name in enumerate(RATIO_LINES)}
+    return {**by_line, "mean": back(errors.mean(-1))}
 
 
 def _finite_ratios(face, model, definition, name):
-    require_vertices(face, model, name)
-    stack, isfinite = (
-        (torch.stack, torch.isfinite) if isinstance(face, torch.Tensor) else (np.stack, np.isfinite)
-    )
-    with np.errstate(divide="ignore", invalid="ignore"):
-        by_line = line_ratios(face, model, definition)
-    ratios = stack([by_line[line] for line in RATIO_LINES], -1)
-    if not isfinite(ratios).all():
+    by_line = line_ratios(face, model, definition)
+    ratios = torch.stack([by_line[line] for line in RATIO_LINES], -1)
+    if not torch.isfinite(ratios).all():
         raise InputError(
             f"{name} faces",
-            "hold NaN or infinity, or an outer interocular distance of 0",
+            "have an outer interocular distance of 0",
             "leave out the faces that were not made",
         )
     return ratios
