@@ -142,15 +142,19 @@ def open_notebook(page, address, name):
 
 def run_all(page, *, timeout_s=120):
     """Run every cell and wait until the kernel is idle again."""
-    # What is run before the kernel is ready is forgotten.
+    from playwright.sync_api import TimeoutError as TooSlow
+
+    prompts = """[...document.querySelectorAll(".jp-Notebook .jp-CodeCell .jp-InputPrompt")]
+      .map((node) => node.textContent)"""
     page.wait_for_selector(".jp-NotebookPanel [data-status=idle]", timeout=timeout_s * 1000)
-    page.get_by_role("menuitem", name="Run", exact=True).click()
-    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    for patience_s in (10, 20, 40):  # what is asked before the kernel listens is forgotten
+        page.get_by_role("menuitem", name="Run", exact=True).click()
+        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+        with contextlib.suppress(TooSlow):
+            page.wait_for_function(
+                f"{prompts}.some((text) => /[*\\d]/.test(text))", timeout=patience_s * 1000
+            )
+            break
     page.wait_for_function(
-        """() => {
-          const prompts = [...document.querySelectorAll(
-            ".jp-Notebook .jp-CodeCell .jp-InputPrompt")].map((node) => node.textContent);
-          return prompts.length && prompts.every((text) => /\\[\\d+\\]/.test(text));
-        }""",
-        timeout=timeout_s * 1000,
+        f"{prompts}.every((text) => /\\[\\d+\\]/.test(text))", timeout=timeout_s * 1000
     )
