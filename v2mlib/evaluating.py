@@ -24,14 +24,16 @@ _REFERENCES = ("mean_face", "sex_mean_face", "ridge", "ceiling")
 class Judged(NamedTuple):
     """Methods judged on the same identities.
 
-    ``errors`` and ``summary`` are from `v2mlib.metrics.evaluate` and `summarise`, ``skills``
-    from `skill_table` (None for files), ``title`` says on what data, ``world`` is the law's
-    name (None for files), ``words`` are the methods in words, ``baseline`` is what the
-    differences are against.
+    ``errors`` and ``summary`` are from `v2mlib.metrics.evaluate` and `summarise`;
+    ``per_utterance`` is the same summary of the errors averaged over utterances, the paper's
+    way. ``skills`` is from `skill_table` (None for files), ``title`` says on what data and
+    which faces, ``world`` is the law's name (None for files), ``words`` are the methods in
+    words, ``baseline`` is what the differences are against.
     """
 
     errors: pd.DataFrame
     summary: pd.DataFrame
+    per_utterance: pd.DataFrame
     skills: pd.DataFrame | None
     title: str
     world: str | None
@@ -123,7 +125,7 @@ def judge_world(folder, models, *, split="test", measures, baseline="mean_face",
     """
     from v2mlib.datasets import load_data
     from v2mlib.faces import load_face_model
-    from v2mlib.metrics import evaluate, summarise
+    from v2mlib.metrics import evaluate
     from v2mlib.metrics.scoring import score_methods
     from v2mlib.metrics.skill import skill_table
     from v2mlib.models import Voice2Mesh
@@ -138,20 +140,16 @@ def judge_world(folder, models, *, split="test", measures, baseline="mean_face",
     references = pd.DataFrame(
         np.asarray(world.reference_coefficients)[people.index], index=people["identity"]
     )
+    face_model = load_face_model(world.face_model)
     errors = evaluate(
-        predictions, references, load_face_model(world.face_model),
+        predictions, references, face_model,
         sex=people["sex"].to_numpy(), measures=measures, progress=progress,
     )  # fmt: skip
-    summary = summarise(
-        errors,
-        baseline=baseline,
-        ceiling=kind and "ceiling",
-        by=_groups(errors),
-        world=kind or "default",
-    )
+    summaries = _summaries(errors, baseline, ceiling=kind and "ceiling", world=kind or "default")
     words = {name: words for name, words in METHODS.items() if name not in loaded}
     title = f"{kind} world, {split}" if kind else f"recorded people (no ceiling known), {split}"
-    return Judged(errors, summary, skills, title, kind, words, baseline)
+    title += f", faces of {face_model.name}"
+    return Judged(errors, *summaries, skills, title, kind, words, baseline)
 
 
 def judge_files(references, predictions, faces, *, measures, baseline="mean_face", progress=True):
@@ -187,7 +185,7 @@ def judge_files(references, predictions, faces, *, measures, baseline="mean_face
     """
     from v2mlib.evaluation_files import read_faces
     from v2mlib.faces import load_face_model
-    from v2mlib.metrics import evaluate, summarise
+    from v2mlib.metrics import evaluate
     from v2mlib.metrics.face_rows import FaceRows, require_unique
 
     model = load_face_model(faces)
@@ -202,8 +200,18 @@ def judge_files(references, predictions, faces, *, measures, baseline="mean_face
     methods = {"mean_face": FaceRows(truth.identity, mean)}
     methods |= {name: read_faces(path, model) for name, path in predictions.items()}
     errors = evaluate(methods, truth, model, measures=measures, progress=progress)
-    summary = summarise(errors, baseline=baseline, by=_groups(errors))
-    return Judged(errors, summary, None, str(references), None, METHODS, baseline)
+    title = f"{references}, faces of {model.name}"
+    return Judged(errors, *_summaries(errors, baseline), None, title, None, METHODS, baseline)
+
+
+def _summaries(errors, baseline, *, ceiling=None, world="default"):
+    """Of the headline errors, and of those averaged in the paper's way."""
+    from v2mlib.metrics import summarise
+
+    options = {"baseline": baseline, "ceiling": ceiling, "by": _groups(errors), "world": world}
+    return [
+        summarise(errors, column=column, **options) for column in ("error", "error_per_utterance")
+    ]
 
 
 def _require_method(name, known):

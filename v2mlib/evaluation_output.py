@@ -2,8 +2,9 @@
 
 import pandas as pd
 
+from v2mlib import __version__
 from v2mlib.files import atomic
-from v2mlib.metrics.published_tables import compare_with_published
+from v2mlib.metrics.published_tables import compare_with_published, published
 
 _CAPTIONS = {
     1: "Absolute ratio error of measured lines",
@@ -12,8 +13,16 @@ _CAPTIONS = {
     4: "Point-to-plane RMSE after registration, by region",
 }
 
+TABLES = tuple(_CAPTIONS)
+"""The published tables that ours are laid beside."""
 
-def write_evaluation(out, errors, summary, *, data, words=None, baseline=None):
+AVERAGED = "errors averaged over each identity's utterances, then over identities, as published"
+"""How ours were averaged beside the published figures."""
+
+
+def write_evaluation(
+    out, errors, summary, per_utterance, *, data, skills=None, words=None, baseline=None
+):
     """Write the tables and figures of an evaluation, each file whole or not at all.
 
     Parameters
@@ -22,10 +31,14 @@ def write_evaluation(out, errors, summary, *, data, words=None, baseline=None):
         An existing folder.
     errors : DataFrame
         From `v2mlib.metrics.evaluate`.
-    summary : DataFrame
-        From `v2mlib.metrics.summarise`, of the headline errors.
+    summary, per_utterance : DataFrame
+        From `v2mlib.metrics.summarise`: of the headline errors, and of the column
+        ``error_per_utterance``. The latter is what stands beside the published figures, which
+        were averaged so.
     data : str
         What was evaluated on, in words: it labels every figure of ours.
+    skills : DataFrame, optional
+        From `v2mlib.metrics.skill.skill_table`.
     words : dict of str to str, optional
         Methods in words.
     baseline : str, optional
@@ -34,9 +47,10 @@ def write_evaluation(out, errors, summary, *, data, words=None, baseline=None):
     Returns
     -------
     list of str
-        Names of the files, relative to `out`.
+        Names of the files, relative to `out`. Each row of a CSV file says its data and the
+        version of this package, whose definitions it follows.
     """
-    comparison = compare_with_published(summary, data=data, table=(1, 2, 3, 4))
+    labels = {"data": data, "version": f"v2mlib {__version__}"}
     files = []
 
     def put(name, write):
@@ -44,11 +58,21 @@ def write_evaluation(out, errors, summary, *, data, words=None, baseline=None):
             write(partial)
         files.append(name)
 
+    def put_csv(name, table, **labels):
+        put(name, lambda path: table.assign(**labels).to_csv(path, index=False))
+
     put("errors.parquet", errors.to_parquet)
-    put("summary.csv", lambda path: summary.to_csv(path, index=False))
-    put("published.csv", lambda path: comparison.to_csv(path, index=False))
-    put("tables.tex", lambda path: path.write_text(latex(comparison, words=words), "utf-8"))
-    for name, figure in _figures(summary, words or {}, baseline).items():
+    put_csv("summary.csv", summary, **labels)
+    put_csv("summary_per_utterance.csv", per_utterance, **labels)
+    if skills is not None:
+        put_csv("skills.csv", skills, **labels)
+    if set(summary["measure"].str.removesuffix("_mm")) & set(published(TABLES)["measure"]):
+        comparison = compare_with_published(per_utterance, data=data, table=TABLES)
+        comparison.loc[comparison["source"] == "ours", "note"] = AVERAGED
+        whose = {"ours": labels["version"], "published": "as printed"}
+        put_csv("published.csv", comparison, version=comparison["source"].map(whose))
+        put("tables.tex", lambda path: path.write_text(latex(comparison, words=words), "utf-8"))
+    for name, figure in _figures(summary, data, words or {}, baseline).items():
         from v2mlib.plot_pictures import draw
 
         for kind in ("png", "svg"):
@@ -59,8 +83,10 @@ def write_evaluation(out, errors, summary, *, data, words=None, baseline=None):
     return files
 
 
-def _figures(summary, words, baseline):
+def _figures(summary, data, words, baseline):
     from v2mlib.plot_tables import forest
+
+    title = f"{data}\nCorrected lines, mean NME; 95 % intervals over identities"
 
     figures = {}
     shown = summary[(summary["group"] == "all") & (summary["method"] != baseline)]
@@ -68,8 +94,8 @@ def _figures(summary, words, baseline):
     if baseline is not None and len(shown):
         name = words.get(baseline, baseline)
         figures["change"] = forest(
-            shown, value="change_percent", axis=f"change of the error against the {name} (%)",
-            words=words, title="Left is better; 95 % intervals over identities",
+            shown, value="change_percent", words=words, title=title,
+            axis=f"change of the error against the {name} (%); left is better",
         )  # fmt: skip
     for value, others in (
         ("skill", ("mean_face", "ceiling")),
@@ -81,7 +107,7 @@ def _figures(summary, words, baseline):
         if len(rows):
             figures[value] = forest(
                 rows, value=value, axis=f"{value.replace('_', ' ')} (0 baseline, 1 ceiling)",
-                words=words, lines={"ceiling": 1.0}, title="95 % intervals over identities",
+                words=words, lines={"ceiling": 1.0}, title=title,
             )  # fmt: skip
     return figures
 

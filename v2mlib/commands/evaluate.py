@@ -80,7 +80,6 @@ def run(options):
     """
     from v2mlib import evaluating
     from v2mlib.evaluation_output import write_evaluation
-    from v2mlib.files import atomic
     from v2mlib.predicting import prepare_folder
 
     with results_on_stdout() as stdout:
@@ -98,12 +97,10 @@ def run(options):
             files = _named(options.predictions)
             found = evaluating.judge_files(options.references, files, options.faces, **common)
         if out:
-            labels = {"data": found.title, "words": found.words, "baseline": found.baseline}
-            files = write_evaluation(out, found.errors, found.summary, **labels)
-            if found.skills is not None:
-                with atomic(out / "skills.csv") as partial:
-                    found.skills.to_csv(partial, index=False)
-                files.append("skills.csv")
+            files = write_evaluation(
+                out, found.errors, found.summary, found.per_utterance, data=found.title,
+                skills=found.skills, words=found.words, baseline=found.baseline,
+            )  # fmt: skip
             say(f"{out}: {', '.join(files)}")
     if options.json:
         print(json_line(_shown(options, found)), file=stdout)
@@ -115,7 +112,10 @@ def run(options):
 
 
 def _shown(options, found):
-    shown = {"data": options.data or options.references, "baseline": found.baseline}
+    from v2mlib import __version__
+
+    shown = {"data": options.data or options.references, "label": found.title}
+    shown |= {"version": __version__, "baseline": found.baseline}
     if options.data:
         shown |= {"world": found.world, "split": options.split}
         shown["skills"] = None if found.skills is None else found.skills.to_dict("records")
