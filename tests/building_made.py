@@ -63,3 +63,28 @@ def digests(out):
         for path in sorted(Path(out).rglob("*"))
         if path.is_file() and path.name != ".lock"
     }
+
+
+def made_package(folder, model, *, people=8, faces=6, matrix=None, seed=0):
+    """Make public Voxceleb-3D files of people with known shapes; returns those shapes."""
+    rng, folder = np.random.default_rng(seed), Path(folder)
+    names = [f"{initial}_Made" for initial in "AFBGCHDIEJ"[:people]]
+    rows = [f"id{n:05d}\t{name}\t{'mf'[n // 2 % 2]}\tUK\tdev" for n, name in enumerate(names)]
+    folder.mkdir(parents=True)
+    head = "VoxCeleb1 ID\tVGGFace1 ID\tGender\tNationality\tSet"
+    (folder / "vox1_meta.csv").write_text("\n".join([head, *rows]) + "\n", "utf-8")
+    own = rng.normal(size=(people, model.n_shape))
+    for number, name in enumerate(names):
+        side = "AtoE" if name[0] <= "E" else "FtoZ"
+        (folder / "faces" / side / name).mkdir(parents=True)
+        for face in range(faces):
+            shape = own[number] + 0.5 * rng.normal(size=model.n_shape)
+            raw = np.zeros(199)
+            raw[: model.n_shape] = model.to_raw(shape).shape
+            np.save(folder / "faces" / side / name / f"{face:04d}.npy", raw)
+        for clip in range(3):
+            place = folder / "fbank" / f"id{number:05d}" / f"video{number}"
+            place.mkdir(parents=True, exist_ok=True)
+            frames = rng.normal(size=(1000, 64)) if matrix is None else matrix(number, clip)
+            np.save(place / f"{clip:05d}.npy", frames.astype(np.float32))
+    return own

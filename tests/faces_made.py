@@ -4,6 +4,7 @@ import pickle
 
 import numpy as np
 import scipy.io
+import torch
 
 from v2mlib.faces import MorphableModel
 from v2mlib.faces.lines import DIVISOR, RATIO_LINES
@@ -32,6 +33,21 @@ def small_model(n_vertices=90, n_shape=5, n_expression=3, seed=0, **fields):
         "name": "made",
     }
     return MorphableModel(**{**arrays, **fields})
+
+
+def basel(n_shape=40, n_expression=10):
+    """A small model that stands for BFM, whose mean parameters are not 0."""
+    random = np.random.default_rng(1)
+    return small_model(
+        n_shape=n_shape,
+        n_expression=n_expression,
+        topology="bfm-90",
+        mean=torch.as_tensor(random.normal(size=(90, 3)) * 50),
+        shape_basis=random.normal(size=(90, 3, n_shape)) * 1e-5,
+        shape_std=random.uniform(0.5e5, 2e5, n_shape),
+        shape_raw_mean=random.normal(size=n_shape) * 1e5,
+        expression_raw_mean=random.normal(size=n_expression),
+    )
 
 
 def dense_bfm(n_vertices, *, n_shape=40, n_expression=10, seed=0):

@@ -6,9 +6,8 @@ import pickle
 import numpy as np
 import pytest
 import scipy.io
-import torch
 import trimesh
-from faces_made import small_model
+from faces_made import basel, small_model
 
 from v2mlib.checks import InputError, ShapeError
 from v2mlib.datasets.packages import (
@@ -27,21 +26,6 @@ META = "VoxCeleb1 ID\tVGGFace1 ID\tGender\tNationality\tSet\nid10001\tAnn_Lee\tf
 def raw(seed=0):
     random = np.random.default_rng(seed)
     return random.normal(scale=1e5, size=199), random.normal(size=29)
-
-
-def basel(n_shape=40, n_expression=10):
-    """A small model that stands for BFM, whose mean parameters are not 0."""
-    random = np.random.default_rng(1)
-    return small_model(
-        n_shape=n_shape,
-        n_expression=n_expression,
-        topology="bfm-90",
-        mean=torch.as_tensor(random.normal(size=(90, 3)) * 50),
-        shape_basis=random.normal(size=(90, 3, n_shape)) * 1e-5,
-        shape_std=random.uniform(0.5e5, 2e5, n_shape),
-        shape_raw_mean=random.normal(size=n_shape) * 1e5,
-        expression_raw_mean=random.normal(size=n_expression),
-    )
 
 
 # Coefficients

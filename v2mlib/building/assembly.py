@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from v2mlib.building.config import FITTED
 from v2mlib.checks import InputError
 from v2mlib.datasets import dataset as layout
 from v2mlib.datasets.manifest import make_manifest
@@ -31,9 +32,9 @@ class Assembled(NamedTuple):
         A row per utterance with features.
     manifest : pandas.DataFrame
         See `v2mlib.datasets.manifest`.
-    landmarks : ndarray of float32, (photo, landmark=68, xy)
-        Aligned with the manifest's photos.
-    faces : ReferenceFaces
+    seen : ndarray of float32, (photo, landmark=68, xy) or (photo, shape=199)
+        Landmarks, or coefficients where faces came fitted; aligned with the manifest's photos.
+    faces : ReferenceFaces or MeanFaces
         Fitted to the photographs.
     features : str
         Digest of the features.
@@ -42,12 +43,12 @@ class Assembled(NamedTuple):
     people: pd.DataFrame
     index: pd.DataFrame
     manifest: pd.DataFrame
-    landmarks: np.ndarray
+    seen: np.ndarray
     faces: object
     features: str
 
 
-def assemble(sources, voices, photos, landmarks, model, config):
+def assemble(sources, voices, photos, seen, model, config):
     """Decide who and what is in the data set, and fit the reference faces.
 
     Parameters
@@ -56,8 +57,8 @@ def assemble(sources, voices, photos, landmarks, model, config):
         What was found on disk.
     voices, photos : pandas.DataFrame
         Measurements, a row per utterance and per photograph of the sources, in their order.
-    landmarks : ndarray of float32, (photo, landmark=68, xy), pixels
-        Aligned with the photographs.
+    seen : ndarray of float32, (photo, landmark=68, xy), pixels; or (photo, shape=199), raw
+        Landmarks, or coefficients where faces came fitted; aligned with the photographs.
     model : MorphableModel
         The face model.
     config : BuildConfig
@@ -76,7 +77,7 @@ def assemble(sources, voices, photos, landmarks, model, config):
     utterances = pd.concat([sources.utterances.reset_index(drop=True),
                             voices.drop(columns="path")], axis=1)  # fmt: skip
     photos = photos.assign(identity=sources.photos["identity"].to_numpy())
-    faces, photos = _fit(photos, landmarks, model, config)
+    faces, photos = _fit(photos, seen, model, config)
     people = _people(sources.identities, utterances, photos, faces)
     people, utterances = _split(people, utterances, config)
     _inherit_reasons(people, utterances, photos)
@@ -87,7 +88,7 @@ def assemble(sources, voices, photos, landmarks, model, config):
     )
     recorded = utterances.loc[utterances["n_frames"] > 0, ["path", "sha256", "n_frames"]]
     features = hashlib.sha256(recorded.to_csv(index=False).encode()).hexdigest()
-    return Assembled(people, index, manifest, landmarks, faces, features)
+    return Assembled(people, index, manifest, seen, faces, features)
 
 
 def write_tables(assembled, folder):
@@ -118,7 +119,8 @@ def write_tables(assembled, folder):
     (folder / layout.FEATURES).write_text(
         json.dumps({"digest": assembled.features}) + "\n", "utf-8"
     )
-    np.save(folder / layout.LANDMARKS, assembled.landmarks)
+    name = layout.LANDMARKS if assembled.seen.ndim == 3 else layout.PHOTO_COEFFICIENTS
+    np.save(folder / name, assembled.seen)
     accepted = assembled.people.loc[assembled.people["accepted"], "identity"]
     rows = pd.Index(assembled.faces.identities["identity"]).get_indexer(accepted)
     covariance = np.asarray(assembled.faces.shape_covariance, np.float32)[rows]
@@ -130,17 +132,22 @@ def write_tables(assembled, folder):
     )
 
 
-def _fit(photos, landmarks, model, config):
+def _fit(photos, seen, model, config):
     """Reference faces, and the photographs with what the fit says about them."""
+    from v2mlib.building.fitted import mean_faces
     from v2mlib.fitting.truth import reference_faces
 
     readable = (photos["reason"] == "").to_numpy()
     if not readable.any():
         reason = f": the first one {photos['reason'].iloc[0]}" if len(photos) else ""
         raise InputError("the photographs", f"hold no usable face{reason}", "add photographs")
-    shown = photos.loc[readable, ["identity", "path", "sharpness"]].reset_index(drop=True)
-    faces = reference_faces(shown, landmarks[readable], model, config=config.truth)
-    found = faces.photos
+    shown = photos[readable].reset_index(drop=True)
+    if config.landmarks == FITTED:
+        faces = mean_faces(shown[["identity", "path"]], seen[readable], model, config=config.truth)
+    else:
+        shown = shown[["identity", "path", "sharpness"]]
+        faces = reference_faces(shown, seen[readable], model, config=config.truth)
+    found = faces.photos.reindex(columns=[*_TRUTH_COLUMNS, "reason"])
     photos = photos.reindex(columns=[*photos.columns, *_TRUTH_COLUMNS])
     for name in _TRUTH_COLUMNS:
         photos[name] = photos[name].astype(object)
@@ -225,7 +232,8 @@ def _index(utterances, people):
     )
     index = index[index["n_frames"] > 0].reset_index(drop=True)
     index["start"] = index["n_frames"].cumsum() - index["n_frames"]
-    columns = ["identity", "utterance", "video", "clip", "path", "split", "duration_s", "speech_s"]
-    return index[[*columns, "start", "n_frames", "problem"]].astype(
-        {"start": "int64", "n_frames": "int64"}
-    )
+    columns = ["identity", "utterance", "video", "clip", "path", "split", "duration_s", "speech_s",
+               "start", "n_frames", "problem"]  # fmt: skip
+    # Of log-mel matrices, no durations are known.
+    types = {"duration_s": "float64", "speech_s": "float64", "start": "int64", "n_frames": "int64"}
+    return index.reindex(columns=columns).astype(types)

@@ -12,8 +12,9 @@ from tqdm import tqdm
 from v2mlib.building import chunks, publishing
 from v2mlib.building.assembly import assemble, write_tables
 from v2mlib.building.cluster import workers
-from v2mlib.building.config import BuildConfig, as_plain, photos_recipe, voices_recipe
+from v2mlib.building.config import FITTED, BuildConfig, as_plain, photos_recipe, voices_recipe
 from v2mlib.building.earlier import changed_content, earlier_build
+from v2mlib.building.fitted import refuse_other_modes
 from v2mlib.building.photographs import engine_of, measure_photos
 from v2mlib.building.report import BuildReport, Rate
 from v2mlib.building.threads import one_thread
@@ -109,6 +110,8 @@ class _Build:
         self.files_per_task = files_per_task
         self.began = time.perf_counter()
         self.model = load_face_model(config.face_model)
+        if config.landmarks == FITTED:
+            refuse_other_modes(self.model)
         self.keys = {
             "voices": _digest(voices_recipe()),
             "photos": _digest(photos_recipe(config, sources.photos["path"])),
@@ -135,7 +138,7 @@ class _Build:
         known, jobs = {}, {}
         for kind in ("voices", "photos"):
             known[kind], jobs[kind] = self._plan(kind, earlier)
-        if jobs["photos"]:
+        if jobs["photos"] and self.config.landmarks != FITTED:
             engine_of(self.config.engine)  # a missing engine must not wait for the voices
         n_jobs = sum(map(len, jobs.values()))
         with workers(self.out, scheduler=scheduler, n_workers=n_workers, n_jobs=n_jobs) as pool:
@@ -197,15 +200,14 @@ class _Build:
         self.announce("fitting faces and writing tables ...")
         found = {kind: _in_order(self.entries[kind], known[kind]) for kind in known}
         reader = FrameReader(self._load_array)
-        landmarks = np.full((len(found["photos"]), 68, 2), np.nan, np.float32)
-        for number, one in enumerate(found["photos"]):
-            landmarks[number] = reader.read(one.array, one.start, 1)[0]
+        seen = [reader.read(one.array, one.start, 1)[0] for one in found["photos"]]
+        seen = np.stack(seen) if seen else np.empty((0, 68, 2), np.float32)
         voices, photos = (
             pd.DataFrame([one.row for one in found[kind]]) for kind in ("voices", "photos")
         )
         began = time.perf_counter()
         with one_thread():
-            assembled = assemble(self.sources, voices, photos, landmarks, self.model, self.config)
+            assembled = assemble(self.sources, voices, photos, seen, self.model, self.config)
         self.announce(
             f"fitted {len(photos):,} photos of {len(assembled.people):,} people in "
             f"{time.perf_counter() - began:.0f} s"
@@ -213,8 +215,8 @@ class _Build:
         aside = publishing.aside(self.out)
         write_tables(assembled, aside)
         kept = self._write_store(assembled, found["voices"], earlier, aside)
-        seen = [table[["path", "mtime_ns", "reason"]] for table in (voices, photos)]
-        pd.concat(seen, ignore_index=True).to_parquet(aside / layout.SOURCES, index=False)
+        times = [table[["path", "mtime_ns", "reason"]] for table in (voices, photos)]
+        pd.concat(times, ignore_index=True).to_parquet(aside / layout.SOURCES, index=False)
         marker = {
             "build": as_plain(self.config),
             "keys": self.keys,
@@ -239,11 +241,12 @@ class _Build:
         return {}
 
     def _load_array(self, name):
-        if name in (layout.FRAMES, layout.LANDMARKS):
+        if name in (layout.FRAMES, layout.LANDMARKS, layout.PHOTO_COEFFICIENTS):
             path = self.out / name
             return map_frames(path) if name == layout.FRAMES else np.load(path, allow_pickle=False)
         with np.load(name, allow_pickle=False) as chunk:
-            return chunk["frames"] if "frames" in chunk.files else chunk["landmarks"]
+            (array,) = set(chunk.files) - {"rows"}
+            return chunk[array]
 
     def _report(self, marker, rates, n_workers):
         counts = marker["counts"]

@@ -9,6 +9,7 @@ from v2mlib.datasets.splits import SPLITS
 from v2mlib.fitting.truth import TruthConfig
 
 WORLD_LANDMARKS = "truth/landmarks.npy"
+FITTED = "fitted"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,7 +19,8 @@ class BuildConfig:
     Attributes
     ----------
     landmarks : str
-        The landmark engine, one of `v2mlib.photos.ENGINES`.
+        The landmark engine, one of `v2mlib.photos.ENGINES`; or "fitted" where not photographs
+        are given but coefficients of faces on the Basel model.
     landmark_folder : str, optional
         For the engine "files": where they lie; beside the photographs by default.
     teacher_weights : str, optional

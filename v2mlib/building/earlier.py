@@ -6,6 +6,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from v2mlib.building.chunks import FILES_PER_CHUNK, Entry, Known
+from v2mlib.building.config import FITTED
 from v2mlib.datasets import dataset as layout
 from v2mlib.datasets.manifest import PHOTO_COLUMNS, VOICE_COLUMNS
 from v2mlib.files import sha256
@@ -52,6 +53,8 @@ class Earlier(NamedTuple):
 
     def _rows(self, kind, files, seen, columns):
         index = pd.read_parquet(self.folder / layout.INDEX).set_index("path")["start"].to_dict()
+        fitted = self.marker["build"]["landmarks"] == FITTED
+        array = layout.PHOTO_COEFFICIENTS if fitted else layout.LANDMARKS
         times, reasons = seen["mtime_ns"].to_dict(), seen["reason"].to_dict()
         for number, row in enumerate(files.to_dict("records")):
             path = row["path"]
@@ -65,7 +68,7 @@ class Earlier(NamedTuple):
                 measured.setdefault("n_frames", 0)
                 yield entry, Known(measured, layout.FRAMES, int(index.get(path, 0)))
             else:
-                yield entry, Known(measured, layout.LANDMARKS, number)
+                yield entry, Known(measured, array, number)
 
 
 _KINDS = {"voices": "utterance", "photos": "photo"}

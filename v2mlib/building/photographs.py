@@ -6,6 +6,7 @@ import time
 import numpy as np
 
 from v2mlib.building.chunks import examine, write_chunk
+from v2mlib.building.config import FITTED
 from v2mlib.building.threads import one_thread
 from v2mlib.checks import InputError
 
@@ -13,11 +14,12 @@ RECIPE = 1
 """Raised whenever what is measured changes; chunks of another recipe are not taken."""
 
 N_LANDMARKS = 68
+N_COEFFICIENTS = 199
 
 
 @one_thread()
 def measure_photos(job):
-    """Work on a chunk of photographs; runs on a worker.
+    """Work on a chunk of photographs, or of faces that come fitted; runs on a worker.
 
     Parameters
     ----------
@@ -29,6 +31,8 @@ def measure_photos(job):
     dict
         `files`, `seconds` (processor time) and `amount` (photographs).
     """
+    if job["engine"]["name"] == FITTED:
+        return _measure_fitted(job)
     engine = engine_of(job["engine"])
     began = time.process_time()
     rows = []
@@ -41,6 +45,46 @@ def measure_photos(job):
     write_chunk(job["file"], rows, landmarks=landmarks)
     spent = time.process_time() - began
     return {"files": len(rows), "seconds": spent, "amount": len(rows)}
+
+
+def _measure_fitted(job):
+    import v2mlib.faces.readers  # noqa: F401  before the clock starts
+
+    began = time.process_time()
+    rows = []
+    coefficients = np.full((len(job["paths"]), N_COEFFICIENTS), np.nan, np.float32)
+    for number, path in enumerate(job["paths"]):
+        row, found = examine(path, measure_fitted_face)
+        rows.append(row)
+        if found is not None:
+            coefficients[number] = found
+    write_chunk(job["file"], rows, coefficients=coefficients)
+    return {"files": len(rows), "seconds": time.process_time() - began, "amount": len(rows)}
+
+
+def measure_fitted_face(path):
+    """Read the shape of a face that comes fitted.
+
+    Parameters
+    ----------
+    path : path
+        Its coefficients; see `v2mlib.faces.readers.read_parameters`.
+
+    Returns
+    -------
+    measurements : dict
+        Empty: nothing is known of the photograph.
+    coefficients : ndarray of float32, (shape=199), raw units
+        On the modes of BFM 2009.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be used.
+    """
+    from v2mlib.faces.readers import read_parameters
+
+    return {}, read_parameters(path).shape.astype(np.float32)
 
 
 def engine_of(options):

@@ -11,7 +11,7 @@ import shutil
 from pathlib import Path
 
 from v2mlib import __version__
-from v2mlib.datasets.dataset import MARKER
+from v2mlib.datasets.dataset import LANDMARKS, MARKER, PHOTO_COEFFICIENTS
 from v2mlib.files import atomic, sha256
 
 WORK = "build"
@@ -93,6 +93,8 @@ def carry_out(out):
         if source.exists():
             (out / name).parent.mkdir(parents=True, exist_ok=True)
             os.replace(source, out / name)
+    for name in {LANDMARKS, PHOTO_COEFFICIENTS} - set(marker["files"]):
+        (out / name).unlink(missing_ok=True)  # of a data set whose faces came otherwise
     _write(out / MARKER, marker)
     plan.unlink()
 

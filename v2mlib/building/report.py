@@ -34,9 +34,10 @@ class Rate(NamedTuple):
         Returns
         -------
         float
-            NaN where nothing was done.
+            NaN where nothing was done, or no file could be used.
         """
-        return 60 * self.amount / self.cpu_s if self.cpu_s > 0 else float("nan")
+        some = self.amount > 0 and self.cpu_s > 0
+        return 60 * self.amount / self.cpu_s if some else float("nan")
 
 
 class BuildReport(NamedTuple):
@@ -121,14 +122,14 @@ def describe(report):
     if report.nothing_to_do:
         return [*lines, f"nothing to do: no file has changed ({report.seconds:.1f} s)"]
     hours = projection(report.voices, report.photos)
-    if report.voices.files:
+    if report.voices.amount:
         rate = report.voices.per_core_minute / 3600
         lines.append(
             f"voices: {report.voices.files:,} files, {rate:.2f} hours of audio per minute and "
             f"core; {CORPUS['utterances']:,} utterances of {CORPUS['utterance_s']} s would take "
             f"{hours['voices_core_hours']:.1f} core hours"
         )
-    if report.photos.files:
+    if report.photos.amount:
         rate = report.photos.per_core_minute
         lines.append(
             f"photos: {report.photos.files:,} files, {rate:,.0f} per minute and core; "

@@ -14,6 +14,8 @@ RECIPE = 1
 """Raised whenever what is measured changes; chunks of another recipe are not taken."""
 
 _FRAME = 320  # samples, 20 ms
+_HOP_S = 0.01
+_FURTHEST_MEAN, _SPREADS = 0.5, (0.5, 2.0)  # of a normalised matrix; measured: 0.1, 0.94 to 1.07
 _FULL = 1 - 2 / 32768
 _LEAST_POWER = 1 / 32768**2 / 12  # of rounding to 16 bits
 _LEAST_SNR = 0.01  # -20 dB: below this the estimate says nothing
@@ -44,12 +46,51 @@ def measure_voices(job):
         if log_mel is not None:
             matrices.append(log_mel)
     write_chunk(job["file"], rows, frames=np.concatenate(matrices))
-    audio = sum(row.get("duration_s", 0.0) for row in rows)
+    audio = sum(row.get("duration_s", row["n_frames"] * _HOP_S) for row in rows)
     return {"files": len(rows), "seconds": time.process_time() - began, "amount": audio}
 
 
+def measure_log_mel(path):
+    """Take over one log-mel matrix as the public Voxceleb-3D files store it.
+
+    Parameters
+    ----------
+    path : path
+        A ``.npy``.
+
+    Returns
+    -------
+    measurements : dict
+        `n_frames`. How long the recording was is not known: short ones were repeated.
+    log_mel : ndarray of float16, (frame, mel=64), standard deviations
+        As stored, in half precision.
+
+    Raises
+    ------
+    InputError
+        If it cannot be used; also if it is not normalised, as what networks read is.
+    """
+    from v2mlib.checks import ShapeError
+    from v2mlib.datasets.packages import read_log_mel
+
+    try:
+        matrix = read_log_mel(path)
+    except ShapeError as error:
+        problem = str(error).removeprefix(f"{path} ")
+        raise InputError(path, problem, "leave the utterance out") from None
+    mean = np.sqrt(np.mean(np.square(matrix.mean(0))))
+    spread = np.sqrt(np.mean(matrix.var(0)))
+    if not (mean <= _FURTHEST_MEAN and _SPREADS[0] <= spread <= _SPREADS[1]):
+        raise InputError(
+            path,
+            f"is not normalised (mean {mean:.2g}, standard deviation {spread:.2g})",
+            "each of the 64 bands needs mean 0 and standard deviation 1 over the utterance",
+        )
+    return {"n_frames": len(matrix)}, matrix.astype(DTYPE)
+
+
 def measure_voice(path):
-    """Describe one recording.
+    """Describe one recording, or one log-mel matrix in place of it (`measure_log_mel`).
 
     Parameters
     ----------
@@ -71,6 +112,8 @@ def measure_voice(path):
     InputError
         If the recording cannot be used.
     """
+    if str(path).lower().endswith(".npy"):
+        return measure_log_mel(path)
     from v2mlib.voices import ClippingWarning, log_mel, read_audio, voice_activity
     from v2mlib.voices.reading import MINIMUM_SPEECH_S
 

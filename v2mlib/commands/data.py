@@ -51,14 +51,23 @@ def _add_voxceleb3d(kinds):
         description=(
             "Build a data set from recordings and photographs of the same people: log-mel "
             "features, landmarks, faces fitted to all photographs of a person, splits, and a "
-            "manifest with a reason for every file left out. Stopped and started again, it goes "
-            "on; run again, it works on new and changed files only."
+            "manifest with a reason for every file left out. The public Voxceleb-3D files can "
+            "stand for either: --log-mels for --voxceleb, --fitted-faces for --vggface. Stopped "
+            "and started again, it goes on; run again, it works on new and changed files only."
         ),
     )
     add = parser.add_argument
     add("--out", required=True, metavar="DIR", help="folder of the data set")
     add("--voxceleb", metavar="DIR", help="VoxCeleb1: wav/idNNNNN/VIDEO/CLIP.wav")
     add("--vggface", metavar="DIR", help="photographs by name: NAME/*.jpg")
+    add("--log-mels", metavar="DIR", help="for --voxceleb: matrices, idNNNNN/VIDEO/CLIP.npy")
+    add(
+        "--fitted-faces",
+        metavar="DIR",
+        nargs="+",
+        default=[],
+        help="for --vggface: NAME/*.npy of 199 coefficients on BFM 2009",
+    )
     add("--table", metavar="CSV", help="your own data: identity,sex,audio,photo")
     add("--meta", metavar="CSV", help="vox1_meta.csv, where it lies elsewhere")
     add(
@@ -134,18 +143,21 @@ def run_voxceleb3d(options):
             voxceleb=options.voxceleb,
             vggface=options.vggface,
             table=options.table,
+            log_mels=options.log_mels,
+            fitted_faces=options.fitted_faces,
             meta=options.meta,
         )
+        fitted = bool(options.fitted_faces)
         world = choices.phantom_world(options.vggface, options.voxceleb)
         landmarks, folder = choices.choose_landmarks(
-            options.landmarks, options.landmark_files, world
+            options.landmarks, options.landmark_files, world, fitted=fitted
         )
         config = BuildConfig(
             landmarks=landmarks,
             landmark_folder=folder,
             teacher_weights=options.teacher,
             teacher_face_model=options.teacher_face_model,
-            face_model=choices.choose_face_model(options.face_model, world),
+            face_model=choices.choose_face_model(options.face_model, world, fitted=fitted),
             split=options.split,
             validation=options.validation,
             seed=options.seed,

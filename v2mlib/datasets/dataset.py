@@ -19,6 +19,9 @@ IDENTITIES = "truth/identities.parquet"
 LINES = "truth/lines.parquet"
 COEFFICIENTS = "truth/coefficients.npz"
 LANDMARKS = "truth/landmarks.npy"
+PHOTO_COEFFICIENTS = "truth/photo_coefficients.npy"
+"""Raw shape coefficients of each photograph, in place of landmarks, where faces came fitted."""
+
 SOURCES = "sources.parquet"
 _AGAIN = "build it again: `v2m data voxceleb3d` goes on where it stopped"
 
@@ -43,7 +46,7 @@ class Dataset(NamedTuple):
     photos : pandas.DataFrame
         All photographs, used or not: rows of the manifest.
     landmarks : ndarray of float32, (photo, landmark=68, column and row)
-        Pixels, aligned with `photos`; NaN where there are none.
+        Pixels, aligned with `photos`; NaN where there are none, as where faces came fitted.
     reference_coefficients : ndarray of float32, (identity, shape)
         Faces fitted to photographs, aligned with `identities`; standardised.
     reference_sd : ndarray of float32, (identity, shape)
@@ -115,18 +118,21 @@ def load_dataset(folder):
             for name, path in (("manifest", MANIFEST), ("index", INDEX), ("lines", LINES),
                                ("identities", IDENTITIES))
         }  # fmt: skip
-        landmarks = np.load(folder / LANDMARKS, allow_pickle=False)
         with np.load(folder / COEFFICIENTS, allow_pickle=False) as truth:
             reference, sd, covariance = (
                 truth[name] for name in ("reference", "reference_sd", "reference_covariance")
             )
         features = json.loads((folder / FEATURES).read_text("utf-8"))["digest"]
+        photos = (tables["manifest"]["kind"] == "photo") & tables["manifest"]["identity"].ne("")
+        if LANDMARKS in marker["files"]:
+            landmarks = np.load(folder / LANDMARKS, allow_pickle=False)
+        else:
+            landmarks = np.full((photos.sum(), 68, 2), np.nan, np.float32)
     except (OSError, ValueError, KeyError) as error:
         raise _damaged(folder, error) from error
     _refuse_other_face(folder, marker)
     people, manifest = tables["identities"], tables["manifest"]
     chosen = people["accepted"].to_numpy(bool)
-    photos = (manifest["kind"] == "photo") & manifest["identity"].ne("")
     return Dataset(
         folder=folder,
         identities=people[chosen].drop(columns=["accepted", "reason"]).reset_index(drop=True),

@@ -42,8 +42,8 @@ class Sources(NamedTuple):
     rejected: pd.DataFrame
 
 
-def find_sources(voxceleb=None, vggface=None, table=None, *, meta=None, paired=True,
-                 progress=True):  # fmt: skip
+def find_sources(voxceleb=None, vggface=None, table=None, *, log_mels=None, fitted_faces=(),
+                 meta=None, paired=True, progress=True):  # fmt: skip
     """Find recordings and photographs of the same people.
 
     Parameters
@@ -56,8 +56,14 @@ def find_sources(voxceleb=None, vggface=None, table=None, *, meta=None, paired=T
     table : path, optional
         CSV of one's own data with columns `identity, sex, audio, photo`; see
         `v2mlib.datasets.own_data.read_table`.
+    log_mels : path, optional
+        In place of `voxceleb`: folder of log-mel matrices, `idNNNNN/<video>/<clip>.npy`, as the
+        public Voxceleb-3D files have them. They are listed as utterances.
+    fitted_faces : path or sequence of path
+        In place of `vggface`: folders of coefficients of fitted faces, `<Name>/*.npy`, as the
+        public Voxceleb-3D files have them. They are listed as photographs.
     meta : path, optional
-        `vox1_meta.csv`; by default looked for in and beside the two folders.
+        `vox1_meta.csv`; by default looked for in and beside the folders.
     paired : bool
         Whether to keep only people who have both recordings and photographs, where there are any
         of both; the others are reported.
@@ -72,22 +78,29 @@ def find_sources(voxceleb=None, vggface=None, table=None, *, meta=None, paired=T
     Raises
     ------
     InputError
-        If nothing is given, a folder holds nothing of its kind, the list of names is absent or
-        damaged, or two places disagree about a person.
+        If nothing is given, or two of the same kind are; a folder holds nothing of its kind, the
+        list of names is absent or damaged, or two places disagree about a person.
     """
-    if voxceleb is None and vggface is None and table is None:
+    fitted = [fitted_faces] if isinstance(fitted_faces, (str, os.PathLike)) else list(fitted_faces)
+    _refuse_two_of_a_kind(voxceleb, vggface, table, log_mels, fitted)
+    folders = [place for place in (voxceleb, vggface, log_mels, *fitted) if place is not None]
+    places = [str(place) for place in (*folders, table) if place is not None]
+    if not places:
         raise InputError("no source", "is given", "name a folder of recordings, or a table")
-    places = [str(place) for place in (voxceleb, vggface, table) if place is not None]
     parts, reasons = [], {}
+    if folders:
+        meta = _meta(meta, folders)
+    if log_mels is not None or fitted:
+        parts.append(_package(fitted, log_mels, meta, progress))
     if voxceleb is not None or vggface is not None:
-        people = _people(meta, voxceleb, vggface)
+        people = read_meta(meta)
         parts.append(_recordings(voxceleb, people, progress))
         part, reasons = _photographs(vggface, people, progress)
         parts.append(part)
     if table is not None:
         parts.append(Sources(*read_table(table)))
     found = _joined(parts, places)
-    asked = voxceleb is not None and vggface is not None
+    asked = (voxceleb is not None or log_mels is not None) and (vggface is not None or fitted)
     if paired and (asked or (len(found.utterances) and len(found.photos))):
         found = _with_both(found, reasons)
     present = {*found.utterances["identity"], *found.photos["identity"]}
@@ -103,8 +116,17 @@ def find_sources(voxceleb=None, vggface=None, table=None, *, meta=None, paired=T
     return found._replace(identities=kept.reset_index(drop=True))
 
 
-def _people(meta, *folders):
-    folders = [folder for folder in folders if folder is not None]
+def _refuse_two_of_a_kind(voxceleb, vggface, table, log_mels, fitted):
+    if table is not None and (log_mels is not None or fitted):
+        what = "log-mel matrices" if log_mels is not None else "fitted faces"
+        raise InputError(what, "do not go with a table of one's own", "build two data sets")
+    if voxceleb is not None and log_mels is not None:
+        raise InputError(log_mels, "is given beside recordings", "give one of the two")
+    if vggface is not None and fitted:
+        raise InputError(fitted[0], "is given beside photographs", "give one of the two")
+
+
+def _meta(meta, folders):
     path = find_meta(*folders) if meta is None else meta
     if path is None:
         raise InputError(
@@ -112,7 +134,26 @@ def _people(meta, *folders):
             f"comes without the list of names, {META_NAMES[0]}",
             "download it from VoxCeleb's site and put it there, or name it (meta=...)",
         )
-    return read_meta(path)
+    return path
+
+
+def _package(fitted, log_mels, meta, progress):
+    """Public Voxceleb-3D files: matrices for recordings, coefficients for photographs."""
+    from v2mlib.datasets.packages import find_package
+
+    found = find_package(fitted, log_mels, meta=meta, progress=progress)
+    beside = [("photo", path, "is not needed: faces come fitted") for path in found.photos["path"]]
+    for path in found.meshes["path"]:
+        beside.append(("photo", path, "is a mesh or cloud: coefficients are read"))
+    for path in found.parameters["expression_path"].dropna().unique():
+        beside.append(("photo", path, "holds the expression: the shape is read"))
+    rejected = found.rejected.assign(kind=found.rejected["kind"].replace("face", "photo"))
+    return Sources(
+        found.identities[IDENTITY_COLUMNS],
+        found.log_mels[UTTERANCE_COLUMNS],
+        found.parameters[PHOTO_COLUMNS],
+        pd.concat([rejected, rejected_table(beside)], ignore_index=True),
+    )
 
 
 def _table(columns, rows=()):
