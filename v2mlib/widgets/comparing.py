@@ -30,6 +30,13 @@ MODES = ("side_by_side", "difference", "flicker", "wipe")
 class Comparison(anywidget.AnyWidget):
     """Faces of one topology that turn together; `compare` makes it.
 
+    Parameters
+    ----------
+    faces, model, signed, limits
+        As for `compare`.
+    **traits : dict
+        Any trait below.
+
     Attributes
     ----------
     mode : str

@@ -120,7 +120,7 @@ function panel(root, mesh, options) {
     if (names.length) {
       const usual = options.lines?.length ? options.lines : names.slice(0, 5);
       toggles.lines = make("select", { "aria-label": "Show lines and their lengths", onchange: ({ target: { value } }) => change("lines", value === "*" ? usual : value ? [value] : []) },
-        make("option", { value: "" }, "Lines"), make("option", { value: "*" }, `these ${usual.length}`),
+        make("option", { value: "" }, "Lines"), make("option", { value: "*" }, `${usual.length} lines`),
         ...names.map((name) => make("option", { value: name }, name.replaceAll("_", " "))));
       bar.append(toggles.lines);
     }

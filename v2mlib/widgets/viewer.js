@@ -193,7 +193,7 @@ class View {
     this.buffers = new Map();
     this.stale = new Map();
     this.redraws = 0;
-    this.coarseness = 1;
+    this.coarseness = this.gpu.software ? 1.5 : 1;
     this.observer = new ResizeObserver(() => this.redraw());
     this.observer.observe(canvas);
     camera.changed();
@@ -214,7 +214,7 @@ class View {
     const spent = now - this.last;
     this.last = now;
     if (spent < 15 * SETTLE_MS && this.busy) {
-      if (spent > 30) this.coarseness = Math.min(2, this.coarseness + 0.25);
+      if (spent > 24) this.coarseness = Math.min(2, this.coarseness + 0.25);
       else if (spent < 20) this.coarseness = Math.max(1, this.coarseness - 0.05);
     }
     this.busy = true;
