@@ -170,6 +170,17 @@ def test_losses_agree_with_their_definitions(world):
     torch.testing.assert_close((shape @ ratios.ratios.T).std(0), torch.ones(4))
 
 
+def test_one_identity_may_choose_the_weights_but_not_train(world):
+    task = supervised.SupervisedTask(world, fitting_made.made_world()[1], config())
+    task.prepare("cpu")
+    shape, _ = task.targets["train"]
+    one, mean = shape[:1], shape.mean(0, keepdim=True)
+    assert float(task.criterion.explained(one, one)) == 1.0
+    assert abs(float(task.criterion.explained(mean, one))) < 1e-4
+    with pytest.raises(InputError, match="has one identity alone"):
+        supervised.CoefficientLoss("coefficients", task.face_model, one)
+
+
 def test_worlds_without_validation_identities_are_refused(world, tmp_path):
     world.identities.loc[world.identities["split"] == "validation", "split"] = "train"
     with pytest.raises(InputError, match="has no validation identities"):

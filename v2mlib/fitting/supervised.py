@@ -10,6 +10,7 @@ from v2mlib.checks import InputError
 from v2mlib.datasets.features import log_mel_store
 from v2mlib.datasets.torch_datasets import CropConfig, ResidentUtterances, identity_mean
 from v2mlib.faces import load_face_model
+from v2mlib.faces.lines import DIVISOR, RATIO_LINES
 from v2mlib.fitting.data import embed_all, references_of, split_names, world_kind
 from v2mlib.fitting.engine import fit
 from v2mlib.fitting.pretraining import PretrainingConfig, pretrain_encoder
@@ -311,9 +312,16 @@ class CoefficientLoss:
         Eq. 2; or mainly the four ratios, linearised at the mean face, in units of their spread
         over the training identities.
     face_model : MorphableModel
-        What they are coefficients of.
+        What they are coefficients of. Where it lacks lines of the four ratios, as a slice of a
+        face does, the coefficients themselves stand for them when weights are chosen.
     shape : tensor, (identity, shape)
         References of the training identities.
+
+    Raises
+    ------
+    InputError
+        If ratios are to be learnt of a face that lacks lines of them, or there is only one
+        training identity.
 
     References
     ----------
@@ -321,10 +329,16 @@ class CoefficientLoss:
     """
 
     def __init__(self, kind, face_model, shape):
+        if len(shape) < 2:
+            raise InputError("training", "has one identity alone", "add people: faces must differ")
         self.kind = kind
-        gradients = line_jacobian(face_model, ratio=True).to(shape)
+        if kind == "ratios" or {DIVISOR, *RATIO_LINES} <= set(face_model.line_names()):
+            gradients = line_jacobian(face_model, ratio=True).to(shape)
+        else:
+            gradients = torch.eye(shape.shape[1]).to(shape)
         spread = (shape @ gradients.T).std(0)
         self.ratios = gradients / spread[:, None]  # (ratio, shape)
+        self.usual = (shape @ self.ratios.T).mean(0)
 
     def __call__(self, predicted, reference):
         """Compare faces.
@@ -360,8 +374,10 @@ class CoefficientLoss:
         Returns
         -------
         tensor, ()
-            1 - residual / variance, over the four ratios together.
+            1 - residual / variance, over the four ratios (or all coefficients) together. One
+            identity alone has no variance: it is compared with the training identities' mean.
         """
         truth = reference @ self.ratios.T
         rest = (truth - shape @ self.ratios.T).square().sum()
-        return 1 - rest / (truth - truth.mean(0)).square().sum()
+        usual = truth.mean(0) if len(truth) > 1 else self.usual
+        return 1 - rest / (truth - usual).square().sum()
