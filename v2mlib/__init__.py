@@ -12,6 +12,7 @@ _HOMES = {
     "MorphableModel": "v2mlib.faces",
     "ShapeError": "v2mlib.checks",
     "Voice2Mesh": "v2mlib.models",
+    "compare": "v2mlib.widgets",
     "load_face_model": "v2mlib.faces",
     "load_world": "v2mlib.datasets",
     "log_mel": "v2mlib.voices",
