@@ -183,6 +183,16 @@ def test_scores_of_worlds_and_this_table_agree(table, world, model):
             assert row[name] == pytest.approx(known[name], abs=2e-3)
 
 
+def test_one_name_may_stand_alone_and_twice_is_once(world, model):
+    reference, predictions, *_ = world
+    alone = {"measures": "rmse", "regions": "nose", "directions": "reference_to_predicted"}
+    several = {name: [value, value] for name, value in alone.items()}
+    few = {"ours": predictions["ours"][:2]}
+    tables = [metrics.evaluate(few, reference[:2], model, **o) for o in (alone, several)]
+    pd.testing.assert_frame_equal(*tables)
+    assert len(tables[0]) == 2
+
+
 def test_registered_errors_have_a_row_per_region(world, model):
     reference, predictions, identities, _ = world
     few = {name: faces[:2] for name, faces in predictions.items() if name != "ceiling"}
@@ -234,6 +244,8 @@ def test_bad_input_is_refused_with_both_counts(world, model):
     refuse(InputError, "identities are given twice", {"ours": ours}, identities=identities)
     refuse(InputError, "sex holds {'man'}", {"ours": ours}, sex=["man"] * N)
     refuse(InputError, "sex has 3 entries for 24", {"ours": ours}, sex=["m"] * 3)
+    named = truth.add_prefix("shape_").sort_index(axis=1)
+    refuse(InputError, "of sorted have column shape_10 after shape_1:", {"sorted": named})
     words = np.full((N, model.n_shape), "a")
     refuse(InputError, "not numbers", {"words": words})
     flat = np.zeros((N, model.n_vertices, 3), np.float32)
@@ -377,6 +389,8 @@ def test_summary_refusals(drawn):
         ("group 'f' has none of 120 identities", table, {}),
         ("lacks the columns", table.drop(columns="sex"), {}),
         ("world 'flat' is unknown", table, {"world": "flat"}),
+        (r"level 95 is not in \(0, 1\): 0.95", table, {"level": 95}),
+        ("n_resamples 0 is not positive", table, {"n_resamples": 0}),
         (r"no finite error for 1 of 120 identities \(id0; ours", table.drop(240), {"by": ["all"]}),
         ("several errors of one kind for id0", pd.concat([table, table[:1]]), {"by": ["all"]}),
     ):

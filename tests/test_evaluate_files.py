@@ -156,6 +156,8 @@ def test_files_that_cannot_be_used(files, model, tmp_path):
     refuse("has no column identity", tmp_path / "a.csv")
     (tmp_path / "b.csv").write_text("identity,b,c\n1,2,x\n")
     refuse("has columns that are not numbers: c", tmp_path / "b.csv")
+    (tmp_path / "c.csv").write_text("identity,c_1,c_10,c_2\n1,2,3,4\n")
+    refuse(r"faces in .*c\.csv have column c_10 after c_1: put the columns", tmp_path / "c.csv")
     (tmp_path / "empty").mkdir()
     refuse("holds no meshes", tmp_path / "empty")
 

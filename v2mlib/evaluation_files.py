@@ -8,7 +8,7 @@ import pandas as pd
 from v2mlib.checks import InputError, ShapeError
 from v2mlib.faces.geometry import require_vertices
 from v2mlib.faces.storage import read_npz
-from v2mlib.metrics.face_rows import FaceRows
+from v2mlib.metrics.face_rows import FaceRows, require_ordered
 
 MESHES = (".obj", ".ply", ".glb", ".off")
 """Formats of meshes that keep the number of each vertex."""
@@ -79,6 +79,7 @@ def _read_table(path):
     words = [name for name in numbers if not pd.api.types.is_numeric_dtype(numbers[name])]
     if words:
         raise InputError(path, f"has columns that are not numbers: {', '.join(words)}", _FORMS)
+    require_ordered(numbers.columns, f"faces in {path}")
     return FaceRows(table["identity"].astype(str).to_numpy(), numbers.to_numpy(dtype=float), sex)
 
 

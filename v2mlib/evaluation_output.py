@@ -104,9 +104,10 @@ def _figures(summary, data, words, baseline):
         if value not in summary:
             continue
         rows = shown[~shown["method"].isin(others) & shown[f"{value}_ci_low"].notna()]
+        zero = words.get(others[-2], others[-2])
         if len(rows):
             figures[value] = forest(
-                rows, value=value, axis=f"{value.replace('_', ' ')} (0 baseline, 1 ceiling)",
+                rows, value=value, axis=f"{value.replace('_', ' ')} (0 {zero}, 1 ceiling)",
                 words=words, lines={"ceiling": 1.0}, title=title,
             )  # fmt: skip
     return figures

@@ -113,7 +113,9 @@ def evaluate(
     >>> float(table.query("method == 'truth'")["error"].max()) < 1e-4
     True
     """
-    measures = _known(measures)
+    measures = _known(_listed(measures))
+    regions, directions = _listed(regions), _listed(directions)
+    definitions = None if definitions is None else _listed(definitions)
     if not isinstance(predictions, Mapping):
         predictions = {"predicted": predictions}
     if not predictions:
@@ -143,8 +145,12 @@ def evaluate(
     return tidy(blocks, [pd.concat(tables, axis=1) for tables in errors], people)
 
 
+def _listed(names):
+    """One name, or several, each once."""
+    return (names,) if isinstance(names, str) else tuple(dict.fromkeys(names))
+
+
 def _known(measures):
-    measures = (measures,) if isinstance(measures, str) else tuple(measures)
     unknown = [name for name in measures if name not in MEASURES]
     if unknown or not measures:
         raise InputError(f"measures {measures}", "are unknown", f"choose from {MEASURES}")

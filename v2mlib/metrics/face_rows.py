@@ -4,6 +4,7 @@ A method's faces come as an array, a table or rows read from files. Here they be
 identity each, are averaged over an identity's utterances, and their errors become a tidy table.
 """
 
+import re
 from typing import NamedTuple
 
 import numpy as np
@@ -61,8 +62,8 @@ def as_rows(given, model, what, identities=None):
         If the shape fits neither the model's coefficients nor its vertices, or an array has not
         a row for each identity.
     InputError
-        If there are no rows, or they hold NaN or infinity, no numbers at all, or faces that are
-        shrunk to a point.
+        If there are no rows, columns are out of order, or faces hold NaN or infinity, are no
+        numbers at all, or are shrunk to a point.
     """
     sex = None
     if isinstance(given, FaceRows):
@@ -70,7 +71,9 @@ def as_rows(given, model, what, identities=None):
     elif isinstance(given, pd.DataFrame):
         identity = given.index.to_numpy()
         sex = given["sex"].to_numpy() if "sex" in given else None
-        faces = given.drop(columns="sex", errors="ignore").to_numpy()
+        given = given.drop(columns="sex", errors="ignore")
+        require_ordered(given.columns, what)
+        faces = given.to_numpy()
     else:
         faces = np.asarray(given.detach().cpu() if hasattr(given, "detach") else given)
         identity = None
@@ -122,6 +125,45 @@ def _require_sound(what, identity, faces):
                 f"{lack} in {where.sum()} of {len(where)} rows ({some(identity[where])})",
                 "leave these rows out, or predict them again",
             )
+
+
+def require_ordered(columns, what):
+    """Refuse columns of coefficients whose numbers are not in order.
+
+    A table sorted by name has ``shape_10`` before ``shape_2``; read in that order each
+    coefficient would be taken for another one.
+
+    Parameters
+    ----------
+    columns : sequence
+        Names of the columns. Names that do not all end in a number are taken as they come.
+    what : str
+        Whose they are, for the message.
+
+    Raises
+    ------
+    InputError
+        If their numbers do not rise one by one.
+
+    Examples
+    --------
+    >>> require_ordered(["shape_2", "shape_10"], "predictions of ours")
+    Traceback (most recent call last):
+    v2mlib.checks.InputError: predictions of ours have column shape_10 after shape_2: put the \
+columns in the order of the model's coefficients
+    """
+    names = [str(name) for name in columns]
+    numbers = [re.search(r"\d+$", name) for name in names]
+    if not all(numbers):
+        return
+    steps = np.diff([int(number.group()) for number in numbers])
+    if (steps != 1).any():
+        place = int(np.flatnonzero(steps != 1)[0])
+        raise InputError(
+            what,
+            f"have column {names[place + 1]} after {names[place]}",
+            "put the columns in the order of the model's coefficients",
+        )
 
 
 def some(names, limit=3):

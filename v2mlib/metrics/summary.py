@@ -73,7 +73,8 @@ def summarise(
     Raises
     ------
     InputError
-        If a method is missing, an identity lacks an error, or a group is empty.
+        If a method is missing, an identity lacks an error, a group is empty, or an option is
+        out of range.
 
     Examples
     --------
@@ -85,7 +86,9 @@ def summarise(
     >>> found.loc["ours", ["error", "difference", "change_percent"]].tolist()
     [2.0, -2.0, -50.0]
     """
+    by = (by,) if isinstance(by, str) else tuple(by)
     _check(table, baseline, ceiling, column, world)
+    _check_resampling(n_resamples, level)
     methods = list(table["method"].unique())
     found = []
     for group in by:
@@ -129,6 +132,13 @@ def _check(table, baseline, ceiling, column, world):
         raise InputError(
             "table", f"lacks the methods {missing}", f"evaluate them too; it has {sorted(methods)}"
         )
+
+
+def _check_resampling(n_resamples, level):
+    if n_resamples < 1:
+        raise InputError(f"n_resamples {n_resamples}", "is not positive", "4000 is the default")
+    if not 0 < level < 1:
+        raise InputError(f"level {level}", "is not in (0, 1)", "0.95 for intervals of 95 %")
 
 
 def _wide(rows, column):
