@@ -15,7 +15,8 @@ from v2mlib.metrics.registration.brute import nearest_vertices
 from v2mlib.metrics.registration.compiled import CONVERGED, CYCLING
 from v2mlib.metrics.registration.pairs import face_pairs
 from v2mlib.metrics.registration.registering import registrations
-from v2mlib.metrics.registration.surfaces import patch_of
+from v2mlib.metrics.registration.searching import fit, target_of
+from v2mlib.metrics.registration.surfaces import Surface, patch_of
 
 DISTANCE_ONLY = RegistrationConfig(
     max_distance_mm=8.0, max_angle_deg=180, reject_boundary=False, tolerance_mm=1e-9
@@ -132,6 +133,27 @@ def test_nearest_vertices_are_exact_where_single_precision_is_blind():
     points = 3000 + random.normal(size=(60, 3)) * 0.3
     nearest, _ = nearest_vertices(torch.tensor(points), torch.tensor(target))
     np.testing.assert_array_equal(nearest, cKDTree(target).query(points)[1])
+
+
+@pytest.mark.parametrize("shift", [(0.5, 0.5, 0.25), (0.3, -0.2, 4.0), (9.0, -70.0, 40.0)])
+@pytest.mark.parametrize("reach", [4.125, np.inf])
+def test_partners_are_the_nearest_wherever_the_search_begins(shift, reach):
+    """Ties go to the lowest number; far away the lists outgrow their room and are made anew."""
+    x, y = np.meshgrid(np.arange(-32, 32.0), np.arange(-32, 32.0))
+    sheet = np.stack([x, y, (x % 4) / 8 + (y % 8) / 16], -1).reshape(-1, 3)
+    sheet[:, 2] -= sheet[:, 2].mean()
+    sheet = sheet[np.random.default_rng(0).permutation(len(sheet))]
+    planes = np.random.default_rng(1).normal(size=sheet.shape)
+    planes /= np.linalg.norm(planes, axis=1, keepdims=True)
+    moving = sheet + shift
+    config = RegistrationConfig(reach, 180, reject_boundary=False)
+    target = target_of(Surface(sheet, planes), np.ones(len(sheet), bool))
+    found = fit(Surface(moving, planes), target, config, 0).distance
+    square = ((moving[:, None] - sheet) ** 2).sum(2)
+    near = square.argmin(1)
+    expected = ((moving - sheet[near]) * planes[near]).sum(1)
+    expected[square.min(1) > reach**2] = np.nan
+    np.testing.assert_allclose(found, expected, atol=1e-12)
 
 
 @pytest.fixture(scope="module")

@@ -17,10 +17,33 @@ def compiled(function):
     function
         Compiled when first called; for each type of its arguments.
     """
+    return _compiled(function, fastmath=False)
+
+
+def compiled_sum(function):
+    """Compile as `compiled` does, for a sum whose order is free: it becomes vector instructions.
+
+    The same processor always takes the same order.
+
+    Parameters
+    ----------
+    function : function
+        Of numbers and arrays.
+
+    Returns
+    -------
+    function
+        Compiled when first called.
+    """
+    return _compiled(function, fastmath={"reassoc", "nsz"})
+
+
+def _compiled(function, fastmath):
+    options = {"nogil": True, "error_model": "numpy", "fastmath": fastmath}
     try:
-        return numba.njit(function, nogil=True, cache=True, error_model="numpy")
+        return numba.njit(function, cache=True, **options)
     except RuntimeError:  # neither the package's folder nor the user's cache can be written
-        return numba.njit(function, nogil=True, error_model="numpy")
+        return numba.njit(function, **options)
 
 
 @compiled

@@ -4,11 +4,47 @@ from typing import NamedTuple
 
 import numpy as np
 
-from v2mlib.metrics.registration.compiled import Grid, register_pair
+from v2mlib.metrics.registration.compiled import register_pair
 from v2mlib.metrics.registration.preparing import cube_sort
 
 #: Mean number of vertices in the cubes that a surface crosses: where searches were fastest.
-_PER_CUBE = 8.0
+_PER_CUBE = 14.0
+#: Of a cube of edge 1.
+_CORNERS = np.array([[corner >> axis & 1 for axis in range(3)] for corner in range(8)])
+
+
+class Grid(NamedTuple):
+    """Vertices sorted by the cubes they lie in; rows of cubes run along x.
+
+    Attributes
+    ----------
+    points, normals : ndarray of float64, (vertex, xyz=3)
+        Sorted; points relative to the surface's centre, mm.
+    inner : ndarray of bool, (vertex,)
+        Whether a vertex may be a partner.
+    order : ndarray of int64, (vertex,)
+        The vertex that each sorted one was.
+    start : ndarray of int32, (cube + 1,)
+        Where each cube's vertices begin.
+    low : ndarray of float64, (xyz=3,)
+        Corner of the first cube.
+    counts : ndarray of int64, (xyz=3,)
+        Number of cubes.
+    edge : float
+        Of a cube, mm.
+    blocks : ndarray of int64, (block + 1,)
+        Where the vertices of each cube that is not empty begin, and their number.
+    """
+
+    points: np.ndarray
+    normals: np.ndarray
+    inner: np.ndarray
+    order: np.ndarray
+    start: np.ndarray
+    low: np.ndarray
+    counts: np.ndarray
+    edge: float
+    blocks: np.ndarray
 
 
 class Fit(NamedTuple):
@@ -58,7 +94,10 @@ def target_of(surface, partners):
     counts = (extent / edge).astype(np.int64) + 1
     start, order = cube_sort(points, low, counts, edge)
     partners = (partners & surface.normals.any(axis=1))[order]
-    grid = Grid(points[order], surface.normals[order], partners, order, start, low, counts, edge)
+    blocks = np.append(start[:-1][np.diff(start) > 0], len(points)).astype(np.int64)
+    grid = Grid(
+        points[order], surface.normals[order], partners, order, start, low, counts, edge, blocks
+    )
     return Target(grid, centre)
 
 
@@ -82,12 +121,12 @@ def fit(moving, target, config, n_steps):
         Where it arrived.
     """
     grid, centre = target
-    # In the target's order neighbours lie side by side, and the vertex that shares a number,
-    # which is near at the start, shares a place.
+    # In the target's order the vertices of a cube, and their partners, lie side by side.
+    points = np.ascontiguousarray((moving.points - centre).T[:, grid.order])
     pose, distance, steps, step, end = register_pair(
-        moving.points[grid.order] - centre,
-        moving.normals[grid.order],
-        np.arange(len(moving.points)),
+        points,
+        np.ascontiguousarray(moving.normals.T[:, grid.order]),
+        _CORNERS * np.ptp(points, axis=1) + points.min(1),
         *grid,
         centre,
         float(config.max_distance_mm),
