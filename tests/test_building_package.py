@@ -12,6 +12,7 @@ from faces_made import basel, small_model
 
 from v2mlib.building import BuildConfig, build_dataset
 from v2mlib.building.fitted import mean_faces
+from v2mlib.building.report import as_dict, describe
 from v2mlib.checks import InputError
 from v2mlib.cli import main
 from v2mlib.datasets import find_sources, load_data, log_mel_store
@@ -172,6 +173,27 @@ def test_fitted_faces_beside_recordings(built, tmp_path, capsys):
     assert set(data.utterances["identity"]) == set(data.identities["identity"])
 
 
+def test_faces_or_voices_alone_are_no_data_set(built, tmp_path):
+    config = BuildConfig(landmarks="fitted", face_model=str(built.model))
+    for kind, place, message in (
+        ("log_mels", built.folder / "fbank", "the photographs hold no usable face: add photo"),
+        ("fitted_faces", built.folder / "faces/AtoE", r"have not both .* \(no recording: 4 of"),
+    ):
+        sources = find_sources(**{kind: place}, progress=False)
+        with pytest.raises(InputError, match=message):
+            build_dataset(sources, tmp_path / kind, config=config, n_workers=1, progress=False)
+
+
+def test_a_run_without_a_usable_recording_reports(built, tmp_path):
+    folder = shutil.copytree(built.folder, tmp_path / "raw", copy_function=shutil.copy2)
+    build(folder, tmp_path / "data", built.model)
+    (folder / "fbank/id00001/video1/new.npy").write_bytes(b"torn")
+    done = build(folder, tmp_path / "data", built.model)
+    assert (done.voices.files, done.voices.amount) == (1, 0)
+    assert not any("nan" in line for line in describe(done))
+    assert np.isnan(as_dict(done)["voices_core_hours"])
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -212,13 +234,18 @@ class TestMeanFaces:
         return mean_faces(photos, raw, model)
 
     def test_strangers_are_found_and_nobody_else(self):
-        photos, shapes, model = self.faces([8] * 20 + [3] * 5 + [1] * 5)
+        photos, shapes, model = self.faces([8] * 20 + [3] * 5 + [1] * 5, spread=0.35)
         rows = np.r_[np.arange(0, 80, 8), 81, 82, 160]  # of 12 people; 2 of the eleventh
         shapes[rows] = np.random.default_rng(1).normal(size=(len(rows), 40))
         found = self.run(photos, shapes, model)
         assert np.flatnonzero(found.photos["rule"] == "person").tolist() == rows.tolist()
         assert found.photos["used"].sum() == len(photos) - len(rows)
         assert found.identities["n_used"].min() == 1
+
+    def test_single_wild_coefficients_make_no_stranger(self):
+        photos, shapes, model = self.faces([10] * 30)
+        shapes[np.arange(0, 300, 7), np.arange(43) % 40] += 8
+        assert self.run(photos, shapes, model).photos["used"].all()
 
     def test_of_two_that_differ_neither_is_believed(self):
         photos, shapes, model = self.faces([6] * 10 + [2] * 3)

@@ -203,7 +203,8 @@ class _Build:
         seen = [reader.read(one.array, one.start, 1)[0] for one in found["photos"]]
         seen = np.stack(seen) if seen else np.empty((0, 68, 2), np.float32)
         voices, photos = (
-            pd.DataFrame([one.row for one in found[kind]]) for kind in ("voices", "photos")
+            pd.DataFrame([one.row for one in found[kind]]).reindex(columns=_columns(found[kind]))
+            for kind in ("voices", "photos")
         )
         began = time.perf_counter()
         with one_thread():
@@ -274,6 +275,12 @@ def _in_order(entries, known):
     """
     by_path = {entry.path: one for entry, one in known.items()}
     return [known.get(entry) or by_path[entry.path] for entry in entries]
+
+
+def _columns(found):
+    """Columns of all rows, in order of appearance; of no rows, those that always are."""
+    always = ("path", "size_bytes", "mtime_ns", "sha256", "reason", "n_frames")
+    return list(dict.fromkeys([*always, *(name for one in found for name in one.row)]))
 
 
 def _counts(assembled):

@@ -17,6 +17,7 @@ from v2mlib.fitting.truth_lines import line_uncertainties
 
 _LEAST_SPREAD = 0.1  # of the logarithm of distances, as of residuals in `TruthConfig`
 _LEAST_SCALE = 1e-6  # standard deviations; copies of one file do not differ at all
+_WILD = 4  # robust standard deviations of one coefficient, beyond which it counts no more
 _WEIGHT_OF_ALL = 10  # faces that everybody's spread counts for beside a person's own
 
 
@@ -119,7 +120,7 @@ def _judge(table, shapes, codes, limit_sds):
     usual = limit = np.inf
     if several.any():
         scale = np.maximum(1.4826 * np.median(np.abs(gaps[several]), axis=0), _LEAST_SCALE)
-        distance = np.sqrt(np.square(gaps / scale).mean(1))
+        distance = _distance(gaps, scale)
         log = np.log(np.maximum(distance[several], _LEAST_SCALE))
         spread = 1.4826 * np.median(np.abs(log - np.median(log)))
         usual = np.exp(np.median(log))
@@ -132,7 +133,7 @@ def _judge(table, shapes, codes, limit_sds):
         rejected[worst] = True
         judged = np.flatnonzero(np.isin(codes, codes[worst]) & ~rejected)
         gaps = _from_others(shapes[judged], codes[judged])
-        distance[judged] = np.sqrt(np.square(gaps / scale).mean(1))
+        distance[judged] = _distance(gaps, scale)
     kept, gone = np.bincount(codes, ~rejected), np.bincount(codes, rejected)
     tie = ((gone > 0) & (gone >= kept))[codes]
     reason = np.full(len(codes), "", object)
@@ -143,6 +144,11 @@ def _judge(table, shapes, codes, limit_sds):
     reason[tie] = "no majority: this person's faces show different people"
     rule = np.select([tie, rejected], ["majority", "person"], "")
     return table.assign(used=rule == "", reason=reason, rule=rule)
+
+
+def _distance(gaps, scale):
+    """Root mean square over coefficients; single wild ones do not make a stranger."""
+    return np.sqrt(np.square(np.clip(gaps / scale, -_WILD, _WILD)).mean(1))
 
 
 def _from_others(shapes, codes):

@@ -35,7 +35,9 @@ def measure_voices(job):
     dict
         `files`, `seconds` (processor time) and `amount` (seconds of audio).
     """
-    import v2mlib.voices  # noqa: F401  before the clock starts
+    # Before the clock starts.
+    import v2mlib.datasets.packages
+    import v2mlib.voices  # noqa: F401
 
     began = time.process_time()
     rows, matrices = [], [np.zeros((0, N_MELS), DTYPE)]
