@@ -250,6 +250,12 @@ def test_bad_input_is_refused_with_both_counts(world, model):
     refuse(InputError, "not numbers", {"words": words})
     flat = np.zeros((N, model.n_vertices, 3), np.float32)
     refuse(InputError, r"of flat are shrunk to a point in 24 of 24 rows", {"flat": flat})
+    raw = np.where(np.arange(N)[:, None] == 2, 1e5, 1.0) * reference
+    refuse(InputError, r"of raw measure .* standard deviations .* 1 of 24 rows \(id00002\): stand",
+           {"raw": raw})  # fmt: skip
+    for scale, found in ((0.1, "0.1"), (1000, r"1e\+03")):
+        other = np.tile(scale * model.mean.numpy(), (N, 1, 1))
+        refuse(InputError, rf"measure {found} times the size .* give vertices in mm", {"a": other})
     with pytest.raises(InputError, match=r"measures \('icp',\) are unknown"):
         metrics.evaluate({"ours": ours}, truth, model, measures="icp")
 

@@ -13,6 +13,9 @@ import pandas as pd
 from v2mlib.checks import InputError, ShapeError
 from v2mlib.faces.geometry import require_vertices
 
+_MOST_SD = 100.0  # nobody is that far from the mean; raw coefficients of BFM reach 1e6
+_MOST_TIMES = 5.0  # centimetres would be a tenth
+
 
 class FaceRows(NamedTuple):
     """Faces of identities, row by row; several rows of one identity are its utterances.
@@ -63,7 +66,7 @@ def as_rows(given, model, what, identities=None):
         a row for each identity.
     InputError
         If there are no rows, columns are out of order, or faces hold NaN or infinity, are no
-        numbers at all, or are shrunk to a point.
+        numbers at all, are shrunk to a point, or of a size that another unit would explain.
     """
     sex = None
     if isinstance(given, FaceRows):
@@ -93,6 +96,7 @@ def as_rows(given, model, what, identities=None):
     if len(identity) != len(faces) or faces.ndim != 1 + n_face_axes:
         raise ShapeError(f"{what} have shape {faces.shape} for {len(identity)} rows of identities")
     _require_sound(what, identity, faces)
+    _require_units(what, identity, faces, model)
     return FaceRows(identity, np.ascontiguousarray(faces), sex)
 
 
@@ -125,6 +129,29 @@ def _require_sound(what, identity, faces):
                 f"{lack} in {where.sum()} of {len(where)} rows ({some(identity[where])})",
                 "leave these rows out, or predict them again",
             )
+
+
+def _require_units(what, identity, faces, model):
+    """Refuse raw coefficients and other units of length: ratios alone would not show them."""
+    if faces.ndim == 2:
+        sizes, least, most = abs(faces).max(1, initial=0), 0, _MOST_SD
+        unit, remedy = (
+            "standard deviations",
+            "standardise raw ones: v2mlib.faces.readers.standardised",
+        )
+    else:
+        mean = model.mean.cpu().numpy()
+        sizes = np.ptp(faces, axis=1).max(1) / np.ptp(mean, axis=0).max()
+        least, most, unit = 1 / _MOST_TIMES, _MOST_TIMES, "times the size of the mean face"
+        remedy = "give vertices in mm"
+    wrong = (sizes < least) | (sizes > most)
+    if wrong.any():
+        raise InputError(
+            what,
+            f"measure {sizes[wrong][0]:.3g} {unit} and the like in {wrong.sum()} of {len(wrong)} "
+            f"rows ({some(identity[wrong])})",
+            remedy,
+        )
 
 
 def require_ordered(columns, what):
