@@ -67,8 +67,11 @@ def vertex_normals(points, triangles, n_wanted):
     summed = np.zeros((len(points), 3))
     for k in range(len(triangles)):
         a, b, c = triangles[k, 0], triangles[k, 1], triangles[k, 2]
-        u, v = points[b] - points[a], points[c] - points[a]
-        x, y, z = u[1] * v[2] - u[2] * v[1], u[2] * v[0] - u[0] * v[2], u[0] * v[1] - u[1] * v[0]
+        # Number by number: rows of arrays would be allocated for each triangle.
+        x, y, z = points[a, 0], points[a, 1], points[a, 2]
+        ux, uy, uz = points[b, 0] - x, points[b, 1] - y, points[b, 2] - z
+        vx, vy, vz = points[c, 0] - x, points[c, 1] - y, points[c, 2] - z
+        x, y, z = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
         for i in (a, b, c):
             summed[i, 0] += x
             summed[i, 1] += y

@@ -235,11 +235,17 @@ def _fit_compiled(pairs, patch, which, starts, direction, config, motion):
     def one(pair, start):
         p, r = pair
         if forwards:
-            started = start.scale * (predicted[p] @ start.rotation.T) + start.translation
-            return fit(surface_of(patch, started), targets[r], config, n_steps)
+
+            def onto(points):
+                return start.scale * (points @ start.rotation.T) + start.translation
+
+            return fit(surface_of(patch, predicted[p], onto), targets[r], config, n_steps)
+
+        def back(points):
+            return (points - start.translation) @ start.rotation
+
         target = target_of(surface_of(patch, start.scale * predicted[p]), partners)
-        started = (reference[r] - start.translation) @ start.rotation
-        return fit(surface_of(patch, started), target, config, n_steps)
+        return fit(surface_of(patch, reference[r], back), target, config, n_steps)
 
     needed = np.unique(which[:, 1]) if forwards else []
     threads = torch.get_num_threads()

@@ -83,7 +83,10 @@ def patch_of(model, region=None):
     corners = inside[triangles]
     rim = _rim(triangles[corners.all(1)], n_vertices)
     touching = triangles[corners.any(1)]
-    around = np.concatenate([vertices, np.setdiff1d(touching, vertices)])
+    beside = np.zeros(n_vertices, dtype=bool)
+    beside[touching] = True
+    beside[vertices] = False
+    around = np.concatenate([vertices, beside.nonzero()[0]])
     place = np.empty(n_vertices, dtype=np.int64)
     place[around] = np.arange(len(around))
     return Patch(name, vertices, around, place[touching], ~rim[vertices])
@@ -113,7 +116,7 @@ class Surface(NamedTuple):
     normals: np.ndarray
 
 
-def surface_of(patch, face):
+def surface_of(patch, face, move=None):
     """Cut a patch out of a face.
 
     Parameters
@@ -122,6 +125,8 @@ def surface_of(patch, face):
         The part of the mesh.
     face : ndarray of float64, (vertex, xyz=3), mm
         The whole mesh.
+    move : function, optional
+        Moves points before normals are taken.
 
     Returns
     -------
@@ -129,6 +134,8 @@ def surface_of(patch, face):
         Of the patch's vertices.
     """
     around = face[patch.around]
+    if move:
+        around = move(around)
     n_vertices = len(patch.vertices)
     normals = vertex_normals(around, patch.triangles, n_vertices)
     return Surface(around[:n_vertices].copy(), normals)
