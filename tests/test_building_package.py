@@ -149,10 +149,15 @@ def test_a_data_set_may_change_to_fitted_faces(built, tmp_path):
     assert made.digests(tmp_path / "data") == made.digests(built.out)
 
 
-def test_training_takes_it(built, tmp_path, capsys):
+def test_training_and_evaluation_take_it(built, tmp_path, capsys):
     words = ["--data", built.out, "--out", tmp_path, "--steps", "2", "--batch-size", "4", "--json"]
     assert main(["train", "supervised", *map(str, words)]) == 0
     assert json.loads(capsys.readouterr().out)["steps"] == 2
+    weights = tmp_path / "model.safetensors"
+    words = ["--data", built.out, "--model", weights, "--measures", "are", "--json"]
+    assert main(["evaluate", *map(str, words)]) == 0
+    methods = {row["method"] for row in json.loads(capsys.readouterr().out)["summary"]}
+    assert methods == {"mean_face", "sex_mean_face", str(weights)}  # no pitch, no ridge
 
 
 def test_fitted_faces_beside_recordings(built, tmp_path, capsys):

@@ -30,7 +30,9 @@ residual_relative  the same over the face's size
 rule               of a rejected photo: the kind of reason, in one word
 =================  ========================================================================
 
-Figures that do not apply are missing values.
+Figures that do not apply are missing values: of log-mel matrices that came in place of
+recordings only `n_frames` is known, of faces that came fitted only `rule`. Their files are rows
+of kinds "utterance" and "photo".
 """
 
 import pandas as pd
