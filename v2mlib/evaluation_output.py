@@ -1,5 +1,7 @@
 """What an evaluation leaves on disk: tables as CSV and LaTeX, figures as PNG and SVG."""
 
+from textwrap import fill
+
 import pandas as pd
 
 from v2mlib import __version__
@@ -86,13 +88,15 @@ def write_evaluation(
 def _figures(summary, data, words, baseline):
     from v2mlib.plot_tables import forest
 
-    title = f"{data}\nCorrected lines, mean NME; 95 % intervals over identities"
-
+    title = f"{fill(data, 60)}\nCorrected lines, mean NME; 95 % intervals over identities"
     figures = {}
     shown = summary[(summary["group"] == "all") & (summary["method"] != baseline)]
     shown = shown[shown["definition"].isin(HEADLINE)]
     if baseline is not None and len(shown):
         name = words.get(baseline, baseline)
+        if shown["method"].nunique() == 1:  # forest draws no legend then
+            method = shown["method"].iloc[0]
+            title = f"{words.get(method, method)}: {title}"
         figures["change"] = forest(
             shown, value="change_percent", words=words, title=title,
             axis=f"change of the error against the {name} (%); left is better",
