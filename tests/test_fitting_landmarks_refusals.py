@@ -170,6 +170,8 @@ def test_refuses_weights_and_identities_that_do_not_fit(model, landmarks):
         fit_landmarks(landmarks, model, identities=np.zeros(5, dtype=int))
     with pytest.raises(ShapeError, match="one per face"):
         fit_landmarks(landmarks, model, identities=np.zeros(6))
+    with pytest.raises(InputError, match="not integers: number them"):
+        fit_landmarks(landmarks, model, identities=list("aabbcc"))
 
 
 def test_refuses_a_model_with_hardly_any_landmark(landmarks):

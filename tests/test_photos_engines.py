@@ -50,7 +50,7 @@ def test_unknown_engines_and_options_are_refused():
         load_engine("mediapipe", folder=".")
     with pytest.raises(InputError, match="takes no weights: it takes folder"):
         load_engine("files", weights="x")
-    with pytest.raises(InputError, match="needs the weights of 3DDFA-V2: give weights=PATH"):
+    with pytest.raises(InputError, match="needs the weights of 3DDFA-V2: give the folder with"):
         load_engine("teacher")
 
 

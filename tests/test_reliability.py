@@ -129,6 +129,8 @@ def test_people_who_agree_with_themselves_exactly():
 
 
 def test_what_cannot_be_judged_is_refused():
+    with pytest.raises(InputError, match="identity, row 1 is missing"):
+        icc([1.0, 2.0, 3.0], ["a", None, "b"])
     with pytest.raises(InputError, match="1 people"):
         icc([1.0, 2.0], [0, 0])
     with pytest.raises(InputError, match="0 repeats"):

@@ -351,6 +351,22 @@ def test_a_folder_that_may_not_be_read_is_rejected(corpus, monkeypatch):
         assert "cannot be read (Permission denied)" in told.loc[[str(corpus / folder)]].tolist()
 
 
+def test_a_link_to_itself_hides_nobody(corpus):
+    (corpus / "wav" / "id10001" / "loop").symlink_to("loop")
+    (corpus / "faces" / "Ann_Lee" / "loop").symlink_to("loop")
+    found = find_sources(corpus, corpus, progress=False)
+    assert "id10001" in set(found.identities["identity"])
+    assert found.rejected["path"].str.endswith("loop").sum() == 2
+
+
+def test_files_outside_the_folders_of_people_are_reported(corpus, disk):
+    disk("wav/stray.wav", "wav/notes.txt", "faces/stray.JPG", "faces/Thumbs.db")
+    rejected = find_sources(corpus, corpus, progress=False).rejected
+    astray = rejected[rejected["reason"].str.contains("whose it is is not known")]
+    assert [os.path.basename(path) for path in astray["path"]] == ["stray.JPG", "stray.wav"]
+    assert list(astray["kind"]) == ["photo", "utterance"]
+
+
 def test_names_that_are_not_text(corpus, tmp_path):
     for folder, suffix in ((corpus / "faces/Ann_Lee", b"\xeb.jpg"), (corpus / "faces", b"Zo\xeb")):
         target = os.path.join(os.fsencode(folder), suffix)

@@ -236,6 +236,8 @@ def test_what_cannot_be_fitted_is_refused(world, model):
     _, photos, landmarks = first(world, 1, n_people=3)
     with pytest.raises(InputError, match="lacks identity"):
         reference_faces(photos.drop(columns="identity"), landmarks, model)
+    with pytest.raises(InputError, match="row 1 says of nobody whose it is"):
+        reference_faces(photos.assign(identity=["a", None, "b"]), landmarks, model)
     with pytest.raises(ShapeError, match=r"photo=3, landmark=68"):
         reference_faces(photos, landmarks[:2], model)
     with pytest.raises(InputError, match="no usable face: most often: no face was found"):

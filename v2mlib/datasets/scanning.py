@@ -40,7 +40,7 @@ def list_folder(folder):
         with os.scandir(folder) as entries:
             for entry in entries:
                 if not entry.name.startswith("."):
-                    (folders if entry.is_dir() else files).append(entry.name)
+                    (folders if _is_folder(entry) else files).append(entry.name)
     except FileNotFoundError:
         raise InputError(folder, "does not exist", "check the path") from None
     except NotADirectoryError:
@@ -50,6 +50,14 @@ def list_folder(folder):
             folder, f"cannot be read ({error.strerror})", "check its rights"
         ) from error
     return Listing(sorted(folders), sorted(files))
+
+
+def _is_folder(entry):
+    """Whether an entry is a folder; a link that leads to itself is none, and hides no others."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def list_or_reject(folder, rejected):

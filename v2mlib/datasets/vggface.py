@@ -81,7 +81,9 @@ def find_photos(folder, *, progress=True):
         if lists:
             remedy = "its text files are lists of addresses: download the photographs first"
         raise InputError(folder, "holds no folders of photographs", remedy)
-    rows, rejected = [], []
+    astray = "lies beside the folders of the names: whose it is is not known"
+    photos = [name for name in inside.files if name.lower().endswith(PHOTOS)]
+    rows, rejected = [], [("photo", os.path.join(folder, name), astray) for name in photos]
     for name in tqdm(inside.folders, "photographs", unit="person", delay=2, disable=not progress):
         n_before = len(rows)
         _scan(os.path.join(folder, name), name, rows, rejected, _DEEPEST)

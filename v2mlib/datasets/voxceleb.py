@@ -225,14 +225,23 @@ def _trees(folder, identity, rejected):
     for _ in range(_FURTHEST + 1):
         below = []
         for place in level:
-            folders = list_or_reject(place, rejected).folders
+            folders, files = list_or_reject(place, rejected)
             names = [name for name in folders if identity.fullmatch(name)]
             if names:
                 trees.append((place, names))
+                rejected += _astray(place, files)
             elif len(folders) <= _MOST_SIBLINGS:
                 below += [os.path.join(place, name) for name in folders]
         level = below
     return trees
+
+
+def _astray(folder, files):
+    """Rows of recordings that lie beside the folders of the identities."""
+    for name in files:
+        if name.lower().endswith(RECORDINGS + _ENCODED):
+            why = "lies beside the folders of the identities: whose it is is not known"
+            yield "utterance", os.path.join(folder, name), why
 
 
 def _scan_identity(folder, identity, refusal):

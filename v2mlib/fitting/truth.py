@@ -212,6 +212,9 @@ def _checked(photos, landmarks):
     if "identity" not in photos:
         known = ", ".join(map(str, photos.columns))
         raise InputError("photos", "lacks identity", f"it has {known}")
+    if photos["identity"].isna().any():
+        row = int(np.flatnonzero(photos["identity"].isna())[0])
+        raise InputError(f"photos, row {row}", "says of nobody whose it is", "leave it out")
     landmarks = np.asarray(landmarks, dtype=float)
     axes = landmarks.shape[-1] if landmarks.ndim == 3 and landmarks.shape[-1] in (2, 3) else 2
     check_shape(landmarks, {"photo": len(photos), "landmark": 68, "axis": axes}, "landmarks")

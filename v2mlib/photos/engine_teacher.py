@@ -32,7 +32,7 @@ class Engine(LandmarkEngine):
             raise InputError(
                 "landmark engine 'teacher'",
                 "needs the weights of 3DDFA-V2",
-                "give weights=PATH, the folder with mb05_120x120.pth",
+                "give the folder with mb05_120x120.pth: weights=PATH, or --teacher PATH",
             )
         from v2mlib.photos.teacher import Teacher
 

@@ -95,7 +95,11 @@ def _codes(labels, length, name):
     labels = np.asarray(labels)
     if labels.shape != (length,):
         raise ShapeError(f"{name} has shape {labels.shape}, expected (observation={length})")
-    return pd.factorize(labels)[0]
+    codes = pd.factorize(labels)[0]
+    if (codes < 0).any():
+        row = int(np.argmin(codes))
+        raise InputError(f"{name}, row {row}", "is missing", "leave such observations out")
+    return codes
 
 
 def _one_way(values, codes, tail):

@@ -2,6 +2,7 @@
 
 import itertools
 
+import numpy as np
 import torch
 
 from v2mlib.checks import InputError, ShapeError
@@ -121,7 +122,12 @@ def _identities(identities, count, device):
     """Row of each face among the identities, and the identities (None without sharing)."""
     if identities is None:
         return torch.arange(count, device=device), None
-    identities = torch.as_tensor(identities)
+    if not isinstance(identities, torch.Tensor):
+        identities = np.asarray(identities)
+        if identities.dtype.kind not in "iufb":
+            problem = f"are {identities.dtype}, not integers"
+            raise InputError("identities", problem, "number them: pandas.factorize(names)[0]")
+        identities = torch.from_numpy(identities)
     if tuple(identities.shape) != (count,) or identities.is_floating_point():
         raise ShapeError(
             f"identities have shape {tuple(identities.shape)} and type {identities.dtype}, "
