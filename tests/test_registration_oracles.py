@@ -139,7 +139,7 @@ def test_nearest_vertices_are_exact_where_single_precision_is_blind():
 @pytest.mark.parametrize(("reach", "steps"), [(4.125, 0), (np.inf, 0), (np.inf, 3)])
 def test_partners_are_the_nearest_wherever_the_search_begins(shift, reach, steps):
     """Ties go to the lowest number; far away the lists outgrow their room and are made anew."""
-    x, y = np.meshgrid(np.arange(-32, 32.0), np.arange(-32, 32.0))
+    x, y = np.meshgrid(np.arange(-20, 20.0), np.arange(-20, 20.0))
     sheet = np.stack([x, y, (x % 4) / 8 + (y % 8) / 16], -1).reshape(-1, 3)
     sheet[:, 2] -= sheet[:, 2].mean()
     sheet = sheet[np.random.default_rng(0).permutation(len(sheet))]
