@@ -30,8 +30,6 @@ _ROOMS = (
     "plots",
     "stats",
     "study",
-    "stats",
-    "study",
     "voices",
     "widgets",
 )
