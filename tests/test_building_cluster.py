@@ -91,3 +91,8 @@ def test_a_file_that_kills_workers_is_named(tmp_path, monkeypatch):
         pytest.raises(V2MError, match=r"died again and again on the files from a.wav to b.wav"),
     ):
         list(pool.run(_die, [{"paths": ["a.wav", "b.wav"]}]))
+
+
+def test_no_workers_are_refused(tmp_path):
+    with pytest.raises(InputError, match="workers are 0"), workers(tmp_path, n_workers=0):
+        pass

@@ -251,7 +251,7 @@ def test_other_files_among_photographs(disk):
         "Ann_Lee/1.jpg",
         "Ann_Lee/1_b.jpg",
         "Ann_Lee/2_b.jpg",
-        "Ann_Lee/3.webp",
+        "Ann_Lee/3.heic",
         "Ann_Lee/notes.txt",
         "Ann_Lee/.DS_Store",
         "Ann_Lee/1.6/video/4.jpeg",
@@ -263,7 +263,7 @@ def test_other_files_among_photographs(disk):
     ]  # fmt: skip
     assert reasons(rejected, "photo") == {
         "1_b.jpg": "has a mesh drawn over it",
-        "3.webp": "webp is not read: convert it to jpg or png",
+        "3.heic": "heic is not read: convert it to jpg or png",
         "notes.txt": "is not a photograph",
     }
     assert reasons(rejected, "identity") == {"Bo": "holds no photograph"}

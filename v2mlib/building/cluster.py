@@ -127,12 +127,14 @@ def workers(folder, *, scheduler=None, n_workers=None, n_jobs=None):
     ------
     InputError
         If the scheduler does not answer, has no workers, or its workers do not see the folder
-        or run another version of this package.
+        or run another version of this package; if there are to be no workers.
     """
     if scheduler is not None:
         with _remote(scheduler, folder) as client:
             yield Workers(client, max(sum(client.nthreads().values()), 1))
         return
+    if n_workers is not None and n_workers < 1:
+        raise InputError("workers", f"are {n_workers}", "use 1 or more")
     n_workers = n_workers or processors()
     n_workers = min(n_workers, n_jobs if n_jobs is not None else n_workers)
     if n_workers <= 1:

@@ -19,8 +19,8 @@ from v2mlib.datasets.scanning import (
     rejected_table,
 )
 
-PHOTOS = (".jpg", ".jpeg", ".png")
-_OTHER_PICTURES = (".gif", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".avif")
+PHOTOS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+_OTHER_PICTURES = (".gif", ".heic", ".avif")
 _CONTAINERS = ("faces", "unzippedFaces", "VGG_ALL_FRONTAL", "vggface", "VGGFace")
 _DEEPEST = 3  # levels below a name, such as frame rate and video
 # Letters that Unicode does not take apart.
