@@ -367,6 +367,14 @@ def test_files_outside_the_folders_of_people_are_reported(corpus, disk):
     assert list(astray["kind"]) == ["photo", "utterance"]
 
 
+def test_folders_that_are_no_identity_are_reported(corpus, disk):
+    disk("wav/somebody/video/00001.wav")
+    rejected = find_sources(corpus, corpus, progress=False).rejected
+    odd = rejected[rejected["reason"].str.contains("not named as an identity")]
+    assert [os.path.basename(path) for path in odd["path"]] == ["somebody"]
+    assert odd["kind"].tolist() == ["identity"]
+
+
 def test_names_that_are_not_text(corpus, tmp_path):
     for folder, suffix in ((corpus / "faces/Ann_Lee", b"\xeb.jpg"), (corpus / "faces", b"Zo\xeb")):
         target = os.path.join(os.fsencode(folder), suffix)

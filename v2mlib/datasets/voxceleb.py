@@ -31,6 +31,9 @@ _COLUMNS = {
 _FURTHEST = 3  # levels between the folder given and those of the identities
 _MOST_SIBLINGS = 50  # a folder of more folders holds people's photographs, not `wav`
 
+# Of a folder that lies where identities lie.
+_NAMELESS = "is not named as an identity (id10001): whose its files are is not known"
+
 
 def read_meta(path):
     """Read the list of people, `vox1_meta.csv`.
@@ -230,6 +233,8 @@ def _trees(folder, identity, rejected):
             if names:
                 trees.append((place, names))
                 rejected += _astray(place, files)
+                others = (name for name in folders if not identity.fullmatch(name))
+                rejected += [("identity", os.path.join(place, one), _NAMELESS) for one in others]
             elif len(folders) <= _MOST_SIBLINGS:
                 below += [os.path.join(place, name) for name in folders]
         level = below
