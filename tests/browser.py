@@ -146,6 +146,12 @@ def run_all(page, *, timeout_s=120):
 
     prompts = """[...document.querySelectorAll(".jp-Notebook .jp-CodeCell .jp-InputPrompt")]
       .map((node) => node.textContent)"""
+    # Before a kernel is there, JupyterLab would ask which.
+    page.wait_for_function(
+        """() => [...document.querySelectorAll(".jp-Toolbar-kernelName")]
+          .some((name) => name.textContent.includes("Python 3"))""",
+        timeout=timeout_s * 1000,
+    )
     page.wait_for_selector(".jp-NotebookPanel [data-status=idle]", timeout=timeout_s * 1000)
     for patience_s in (10, 20, 40):  # what is asked before the kernel listens is forgotten
         page.get_by_role("menuitem", name="Run", exact=True).click()

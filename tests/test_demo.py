@@ -284,7 +284,7 @@ def test_train_and_evaluate(tiny, tmp_path, capsys):
     assert summary["ceiling"]["error"] == pytest.approx(mean["ceiling"]["error"], rel=1e-4)
     assert summary["mean_face"]["skill"] == 0
     assert main(evaluate) == 0
-    assert "default world, test; 12 identities" in capsys.readouterr().out
+    assert "default world, test, faces of phantom; 12 identities" in capsys.readouterr().out
 
 
 def test_train_and_evaluate_refuse(tmp_path, capsys):

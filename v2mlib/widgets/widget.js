@@ -15,7 +15,6 @@ function linkedCamera(name) {
 function openView(model, el, payload) {
   const mesh = new Mesh(payload);
   const kinds = ["shape_coefficients", "expression_coefficients"];
-  let report = 0;
   const groups = kinds.map((kind, index) => ({
     kind,
     name: index ? "Expression (sd)" : "Shape (sd)",
@@ -25,8 +24,9 @@ function openView(model, el, payload) {
       const values = model.get(kind).slice();
       values[k] = number;
       model.set(kind, values);
-      // Python hears at most once per picture.
-      report ||= requestAnimationFrame(() => { report = 0; model.save_changes(); });
+      // At once: a value that is not yet sent would be undone by the kernel's echo of the last.
+      // While the kernel is busy, Jupyter sends on only the latest.
+      model.save_changes();
     },
   })).filter(({ values }) => model.get("sliders") && values.length);
   const shown = panel(el, mesh, {
@@ -85,7 +85,6 @@ function openView(model, el, payload) {
   pose();
   return () => {
     for (const [name, act] of listeners) model.off(name, act);
-    cancelAnimationFrame(report);
     shown.close();
   };
 }
