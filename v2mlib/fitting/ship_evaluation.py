@@ -47,7 +47,7 @@ GENERATOR = AdversarialConfig(
     critic_width=0.5,
     batch_size=64,
     crop=CropConfig(),
-    engine=EngineConfig(n_steps=3200, validate_every=100, checkpoint_every=100),
+    engine=EngineConfig(n_steps=12_000, validate_every=200, checkpoint_every=200),
 )
 CASCADE_NOTE = (
     "cascade: the two networks as they are, trained apart and never joined; cascade_shrunk: its "
