@@ -25,21 +25,22 @@ def cluster(tmp_path_factory):
     start = {"env": environment, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     words = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(card)]
     scheduler = subprocess.Popen([sys.executable, "-m", "dask", "scheduler", *words], **start)
-    deadline = time.monotonic() + 30
-    while not card.exists() or not card.read_text():
-        assert time.monotonic() < deadline
-        assert scheduler.poll() is None
-        time.sleep(0.05)
-    address = json.loads(card.read_text())["address"]
-    children = [
-        subprocess.Popen([sys.executable, "-m", "dask", "worker", address, "--nthreads", "1",
-                          "--no-nanny", "--no-dashboard"], **start)
-        for _ in range(2)
-    ]  # fmt: skip
-    yield address, children
-    for child in [*children, scheduler]:
-        child.kill()
-        child.wait()
+    children = []
+    try:
+        deadline = time.monotonic() + 300
+        while not card.exists() or not card.read_text():
+            assert time.monotonic() < deadline
+            assert scheduler.poll() is None
+            time.sleep(0.05)
+        address = json.loads(card.read_text())["address"]
+        words = ["worker", address, "--nthreads", "1", "--no-nanny", "--no-dashboard"]
+        for _ in range(2):
+            children.append(subprocess.Popen([sys.executable, "-m", "dask", *words], **start))
+        yield address, children
+    finally:
+        for child in [*children, scheduler]:
+            child.kill()
+            child.wait()
 
 
 def test_one_of_two_workers_of_a_cluster_is_killed(tmp_path, cluster, monkeypatch):
@@ -57,7 +58,7 @@ def test_one_of_two_workers_of_a_cluster_is_killed(tmp_path, cluster, monkeypatc
 
     monkeypatch.setattr(Workers, "_spread", watched)
     done = made.build(raw, tmp_path / "data", scheduler=address, files_per_task=2)
-    assert children[0].wait(10) == -signal.SIGKILL
+    assert children[0].wait(60) == -signal.SIGKILL
     assert children[1].poll() is None
     assert done.voices.files == 24
     assert len(answered) > 20
@@ -95,4 +96,16 @@ def test_a_file_that_kills_workers_is_named(tmp_path, monkeypatch):
 
 def test_no_workers_are_refused(tmp_path):
     with pytest.raises(InputError, match="workers are 0"), workers(tmp_path, n_workers=0):
+        pass
+
+
+def test_workers_that_end_at_once_are_not_waited_for(tmp_path, monkeypatch):
+    def fail(*args):
+        return subprocess.Popen([sys.executable, "-c", "raise SystemExit(1)"])
+
+    monkeypatch.setattr("v2mlib.building.cluster._start_workers", fail)
+    with (
+        pytest.raises(V2MError, match=r"workers ended; .*workers.log says more"),
+        workers(tmp_path, n_workers=2),
+    ):
         pass

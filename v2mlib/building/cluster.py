@@ -18,7 +18,7 @@ from v2mlib.checks import InputError, V2MError
 from v2mlib.processes import THREAD_LIMITS, processors
 
 _IN_FLIGHT = 256  # tasks with the scheduler at a time, however many there are
-_PATIENCE_S = 60
+_PATIENCE_S = 300  # a busy machine may take a minute to start Python with its libraries
 _ANSWER_S = 10
 
 
@@ -165,14 +165,20 @@ def _local(n_workers, folder):
     ):
         children = _start_workers(cluster.scheduler_address, n_workers, folder)
         try:
-            client.wait_for_workers(n_workers, timeout=_PATIENCE_S)
+            _await(client, n_workers, children, folder)
             yield client
-        except TimeoutError:
-            raise V2MError(
-                f"workers did not start within {_PATIENCE_S} s; {_log_of(folder)} says why"
-            ) from None
         finally:
             _stop(children)
+
+
+def _await(client, n_workers, children, folder):
+    """Wait until all workers have come, as long as there is hope."""
+    end = time.monotonic() + _PATIENCE_S
+    while time.monotonic() < end and children.poll() is None:
+        with contextlib.suppress(TimeoutError):
+            return client.wait_for_workers(n_workers, timeout=1)
+    why = "ended" if children.poll() is not None else f"did not start within {_PATIENCE_S} s"
+    raise V2MError(f"workers {why}; {_log_of(folder)} says more")
 
 
 def _start_workers(address, n_workers, folder):
