@@ -72,3 +72,26 @@ def check_shape(array, expected, name):
     wanted = ", ".join((["..."] if "..." in expected else []) + axes)
     slip = " Transposed?" if fits(core[::-1]) else ""
     raise ShapeError(f"{name} has shape {shape}, expected ({wanted}).{slip}")
+
+
+def one_line(error):
+    """Text of an error or a warning on one line.
+
+    Parameters
+    ----------
+    error : Exception
+        Anything that was raised.
+
+    Returns
+    -------
+    str
+        Without line breaks; for errors of the system, the file and the reason.
+
+    Examples
+    --------
+    >>> one_line(FileNotFoundError(2, "No such file or directory", "a.wav"))
+    'a.wav: No such file or directory'
+    """
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return " ".join(str(error).split())

@@ -12,16 +12,11 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 import v2mlib
-from v2mlib.checks import InputError, V2MError
+from v2mlib.checks import InputError, V2MError, one_line
 from v2mlib.files import atomic
+from v2mlib.hearing import DISCLAIMER
 
 FORMATS = ("glb", "obj", "ply", "stl")
-
-DISCLAIMER = (
-    "A predicted face is a statistical estimate, an average over the voices that sound alike to "
-    "the model. It is never an identification and must not be used as one."
-)
-"""What a predicted face is and is not; said wherever one is shown."""
 
 
 class Prediction(NamedTuple):
@@ -264,26 +259,3 @@ def prepare_folder(out):
             out, f"cannot be written to ({error.strerror})", "choose another --out"
         ) from None
     return out, made
-
-
-def one_line(error):
-    """Text of an error or a warning on one line.
-
-    Parameters
-    ----------
-    error : Exception
-        Anything that was raised.
-
-    Returns
-    -------
-    str
-        Without line breaks; for errors of the system, the file and the reason.
-
-    Examples
-    --------
-    >>> one_line(FileNotFoundError(2, "No such file or directory", "a.wav"))
-    'a.wav: No such file or directory'
-    """
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    return " ".join(str(error).split())
