@@ -8,8 +8,6 @@ from v2mlib.checks import InputError, ShapeError
 from v2mlib.stats.information import (
     attainable_r_squared,
     canonical_information_bits,
-    correlation_power,
-    detectable_correlation,
     disattenuated_r_squared,
     gaussian_information_bits,
     identity_bits,
@@ -56,18 +54,6 @@ def test_bits_of_the_sex_against_a_simulation(d, share):
     assert sex_information_bits(30, share) == pytest.approx(entropy, abs=1e-9)
 
 
-def test_power_against_a_simulation():
-    rng = np.random.default_rng(3)
-    x, noise = rng.normal(size=(2, 4000, 100))
-    y = 0.25 * x + np.sqrt(1 - 0.25**2) * noise
-    p = scipy_stats.pearsonr(x, y, axis=1).pvalue
-    assert np.mean(p < 0.05) == pytest.approx(float(correlation_power(0.25, 100)), abs=0.03)
-    r = detectable_correlation(301, n_given=1)
-    assert r == pytest.approx(0.16, abs=0.005)
-    assert float(correlation_power(r, 301, n_given=1)) == pytest.approx(0.8, abs=1e-4)
-    assert float(correlation_power(0, 50)) == pytest.approx(0.05)
-
-
 def test_bits_that_name_a_person():
     assert identity_bits(301) == pytest.approx(8.2336, abs=1e-4)
     assert identity_bits(1) == 0
@@ -85,8 +71,6 @@ def test_bits_that_name_a_person():
         (lambda: sex_information_bits(1, 0), InputError, "share_male"),
         (lambda: sex_information_bits(np.nan), InputError, "d is nan"),
         (lambda: identity_bits(0), InputError, "n_identities"),
-        (lambda: detectable_correlation(3), InputError, "n_identities"),
-        (lambda: detectable_correlation(30, power=1), InputError, "power"),
     ],
 )
 def test_refusals(call, error, message):

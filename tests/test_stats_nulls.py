@@ -10,13 +10,14 @@ from scipy import stats as scipy_stats
 
 from v2mlib.checks import InputError, ShapeError
 from v2mlib.stats.correlation import partial_correlation
+from v2mlib.stats.dealing import age_bands, combined_strata, deal, stratum_numbers
 from v2mlib.stats.multiplicity import adjust
+from v2mlib.stats.null_tables import difference_table, pairing_table
 from v2mlib.stats.permutation import (
-    deal,
+    pairing_test,
     pairwise_error,
     pairwise_product,
     permutation_test,
-    stratum_numbers,
 )
 from v2mlib.stats.splits import corrected_resampled_t_test
 
@@ -162,3 +163,162 @@ def test_overlapping_splits_are_not_independent():
 def test_refusals(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+def test_pairing_test_is_the_permutation_test_on_all_pairings(linked):
+    predicted, truth, sex = linked
+    for statistic, pairwise in (
+        ("error", pairwise_error(predicted, truth)),
+        ("correlation", pairwise_product(predicted, truth, sex)),
+    ):
+        fast = pairing_test(predicted, truth, sex, statistic=statistic, n_permutations=200, seed=3)
+        slow = permutation_test(
+            pairwise, sex, larger_is_better=statistic == "correlation", n_permutations=200, seed=3
+        )
+        assert fast.null == pytest.approx(slow.null, rel=1e-12)
+        assert fast.observed == pytest.approx(slow.observed, rel=1e-12)
+        assert fast.p_value.tolist() == slow.p_value.tolist()
+        assert fast.p_value_max.tolist() == slow.p_value_max.tolist()
+        deals = deal(stratum_numbers(sex, 60), 200, seed=3)
+        by_hand = [pairwise[np.arange(60), order].mean(0) for order in deals]
+        assert slow.null == pytest.approx(np.array(by_hand), rel=1e-12)
+
+
+def test_permutation_p_values_are_scipys():
+    rng = np.random.default_rng(5)
+    truth, noise = rng.normal(size=(2, 25))
+    predicted = 0.4 * truth + noise
+
+    def correlation(x, y, axis):
+        return (x * y).mean(axis) - x.mean(axis) * y.mean(axis)
+
+    theirs = scipy_stats.permutation_test(
+        (truth, predicted), correlation, permutation_type="pairings", alternative="greater",
+        n_resamples=20_000, vectorized=True, rng=np.random.default_rng(0),
+    )  # fmt: skip
+    ours = pairing_test(
+        predicted[:, None], truth[:, None], statistic="correlation", n_permutations=20_000
+    )
+    assert ours.p_value[0] == pytest.approx(theirs.pvalue, abs=0.01)
+
+
+def test_the_maximum_is_taken_within_families(linked):
+    predicted, truth, sex = linked
+    both = pairing_test(predicted, truth, sex, families=["a", "a", "b"], n_permutations=300)
+    first = pairing_test(predicted[:, :2], truth[:, :2], sex, n_permutations=300)
+    last = pairing_test(predicted[:, 2:], truth[:, 2:], sex, n_permutations=300)
+    assert both.p_value_max.tolist() == [*first.p_value_max, *last.p_value_max]
+    assert last.p_value_max.tolist() == last.p_value.tolist()  # a family of one
+
+
+def test_age_and_sex_together_make_strata():
+    """What an age tells is taken out by dealing within its band; the sex alone is not enough."""
+    rng = np.random.default_rng(2)
+    n = 400
+    sex, years = rng.choice(["m", "f"], n), rng.uniform(20, 80, n)
+    aged = (years - 50) / 10 + 2 * (sex == "m")
+    truth, predicted = (aged[:, None] + rng.normal(size=(n, 1)) for _ in "ab")
+    bands = combined_strata(sex=sex, age=age_bands(years, width_years=5))
+    p = [
+        pairing_test(predicted, truth, s, statistic="correlation", n_permutations=499).p_value[0]
+        for s in (None, sex, bands)
+    ]
+    assert p[0] == p[1] == 0.002
+    assert p[2] > 0.02
+    years[:100] = np.nan
+    some = combined_strata(sex=sex, age=age_bands(years))
+    unknown = np.flatnonzero(np.isnan(years))
+    dealt = deal(stratum_numbers(some, n), 20)
+    assert np.isin(dealt[:, unknown], unknown).all()
+    assert (sex[dealt] == sex).all()
+
+
+def test_pairing_table_has_a_row_per_method_and_measure(linked):
+    predicted, truth, sex = linked
+    lines = ["ear", "cheek", "chin"]
+    people = [f"id{i}" for i in range(60)]
+    frames = {"a": predicted, "b": predicted[::-1].copy()}
+    frames = {k: pd.DataFrame(v, people, lines) for k, v in frames.items()}
+    reference = pd.DataFrame(truth, people, lines)
+    table = pairing_table(frames, reference, sex, family="method", n_permutations=500)
+    assert table["method"].tolist() == ["a"] * 3 + ["b"] * 3
+    assert table["measure"].tolist() == lines * 2
+    alone = pairing_test(predicted, truth, sex, statistic="correlation", n_permutations=500)
+    assert table["p_value"].to_numpy()[:3].tolist() == alone.p_value.tolist()
+    assert table["p_value_max"].to_numpy()[:3].tolist() == alone.p_value_max.tolist()
+    assert table["observed"].to_numpy()[:3] == pytest.approx(
+        partial_correlation(predicted, truth, sex)["r"].to_numpy()
+    )
+    expected = scipy_stats.false_discovery_control(alone.p_value, method="by")
+    assert table["p_value_by"].to_numpy()[:3] == pytest.approx(expected)
+    with pytest.raises(InputError, match="another order"):
+        pairing_table({"a": frames["a"][::-1]}, reference, sex)
+
+
+@pytest.fixture
+def errors():
+    """A table of errors as `metrics.evaluate` gives it; `better` is, `same` is not."""
+    rng = np.random.default_rng(4)
+    people = [f"id{i}" for i in range(80)]
+    rows = []
+    for measure in ("are_ear", "nme"):
+        base = rng.gamma(2, 1, 80)
+        for method, gain in (("sex_mean_face", 0.0), ("better", 0.4), ("same", 0.0)):
+            values = base - gain + rng.normal(0, 0.5, 80)
+            rows.append(
+                pd.DataFrame(
+                    {"identity": people, "method": method, "measure": measure,
+                     "definition": "corrected", "error": values}
+                )
+            )  # fmt: skip
+    return pd.concat(rows)
+
+
+def test_differences_against_a_baseline_from_the_table_alone(errors):
+    table = difference_table(errors, "sex_mean_face", n_permutations=4000)
+    assert table["method"].tolist() == ["better", "better", "same", "same"]
+    wide = errors.pivot(index="identity", columns=["method", "measure"], values="error")
+    for row in table.itertuples():
+        difference = wide[row.method, row.measure] - wide["sex_mean_face", row.measure]
+        theirs = scipy_stats.ttest_1samp(difference, 0)
+        assert row.t == pytest.approx(theirs.statistic, rel=1e-9)
+        assert row.difference == pytest.approx(difference.mean())
+        assert row.p_value == pytest.approx(theirs.pvalue, abs=0.03)
+    assert (table["p_value_max"] >= table["p_value"]).all()
+    assert (table["p_value_max"].to_numpy() < 0.01).tolist() == [True, True, False, False]
+    few = errors[errors["identity"].isin([f"id{i}" for i in range(6)])]
+    exact = difference_table(few, "sex_mean_face", methods=["better"], n_permutations=40_000)
+    wide = few.pivot(index="identity", columns=["method", "measure"], values="error")
+    gap = (wide["better", "nme"] - wide["sex_mean_face", "nme"]).to_numpy()
+    sums = [abs(np.dot(signs, gap)) for signs in itertools.product([-1, 1], repeat=6)]
+    expected = np.mean(np.array(sums) >= abs(gap.sum()) - 1e-9)
+    assert exact.set_index("measure").loc["nme", "p_value"] == pytest.approx(expected, abs=0.01)
+
+
+def test_a_method_that_is_the_baseline_differs_in_nothing(errors):
+    copy = errors[errors["method"] == "sex_mean_face"].assign(method="copy")
+    table = difference_table(pd.concat([errors, copy]), "sex_mean_face", n_permutations=99)
+    same = table[table["method"] == "copy"]
+    assert (same[["difference", "t"]] == 0).all(axis=None)
+    assert (same["p_value"] == 1).all()
+
+
+def test_refusals_of_tables(errors):
+    with pytest.raises(InputError, match="lacks the methods"):
+        difference_table(errors, "nobody")
+    with pytest.raises(InputError, match="lacks the columns"):
+        difference_table(errors.drop(columns="definition"), "same")
+    with pytest.raises(InputError, match="no finite"):
+        difference_table(errors[:-1], "sex_mean_face")
+    with pytest.raises(InputError, match="no method"):
+        pairing_table({}, np.zeros((3, 1)))
+    with pytest.raises(InputError, match="statistic"):
+        pairing_test(np.eye(3), np.eye(3), statistic="r")
+    with pytest.raises(ShapeError, match="families"):
+        pairing_test(np.eye(3), np.eye(3), families=["a"])
+    with pytest.raises(InputError, match="no width"):
+        age_bands([1.0], width_years=0)
+    with pytest.raises(InputError, match="no age"):
+        age_bands([-1.0])
+    with pytest.raises(ShapeError, match="the same"):
+        combined_strata(sex=["m"], age=["a", "b"])

@@ -6,7 +6,7 @@ from scipy.stats import norm
 from scipy.stats import t as student_t
 
 from v2mlib.checks import InputError, ShapeError
-from v2mlib.stats.permutation import stratum_numbers
+from v2mlib.stats.dealing import stratum_numbers
 
 
 def partial_correlation(predicted, reference, given=None, *, confidence=0.95, names=None):

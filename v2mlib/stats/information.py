@@ -1,7 +1,6 @@
 """Ceilings: what noisy references allow, and how many bits of a person a voice can carry."""
 
 import numpy as np
-from scipy.special import log_ndtr
 from scipy.stats import norm
 
 from v2mlib.checks import InputError, ShapeError
@@ -233,74 +232,6 @@ def identity_bits(n_identities):
     if n_identities < 1:
         raise InputError("n_identities", f"is {n_identities}", "give 1 or more")
     return float(np.log2(n_identities))
-
-
-def detectable_correlation(n_identities, *, power=0.8, level=0.05, n_given=0):
-    """Smallest correlation that a two-sided test detects.
-
-    Parameters
-    ----------
-    n_identities : int
-        Sample size.
-    power : float
-        Probability of detecting it.
-    level : float
-        Of the test.
-    n_given : int
-        Variables taken out (1 for the sex).
-
-    Returns
-    -------
-    float
-        ``tanh((z_level + z_power) / sqrt(n - n_given - 3))``, Fisher's approximation.
-
-    Raises
-    ------
-    InputError
-        If there are too few identities, or a probability is outside (0, 1).
-
-    Examples
-    --------
-    >>> round(detectable_correlation(301, n_given=1), 2)
-    0.16
-    """
-    if n_identities - n_given <= 3:
-        raise InputError("n_identities", f"is {n_identities}", "give more identities")
-    for name, value in (("power", power), ("level", level)):
-        if not 0 < value < 1:
-            raise InputError(name, f"is {value}", "give a number between 0 and 1")
-    z = norm.isf(level / 2) + norm.ppf(power)
-    return float(np.tanh(max(z, 0) / np.sqrt(n_identities - n_given - 3)))
-
-
-def correlation_power(r, n_identities, *, level=0.05, n_given=0):
-    """Probability that a two-sided test of a correlation rejects.
-
-    Parameters
-    ----------
-    r : array_like
-        True correlation (partial, where `n_given` variables are taken out).
-    n_identities : array_like
-        Sample size.
-    level : float
-        Of the test.
-    n_given : int
-        Variables taken out.
-
-    Returns
-    -------
-    ndarray
-        Power by Fisher's approximation, both tails counted.
-
-    Examples
-    --------
-    >>> round(float(correlation_power(0.16, 301, n_given=1)), 2)
-    0.79
-    """
-    r, n_identities = np.broadcast_arrays(np.asarray(r, float), np.asarray(n_identities, float))
-    shift = np.arctanh(r) * np.sqrt(n_identities - n_given - 3)
-    bound = norm.isf(level / 2)
-    return np.exp(log_ndtr(shift - bound)) + np.exp(log_ndtr(-shift - bound))
 
 
 def _share(name, value):

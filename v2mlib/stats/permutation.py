@@ -9,8 +9,12 @@ from typing import NamedTuple
 import numpy as np
 
 from v2mlib.checks import InputError, ShapeError, check_shape
+from v2mlib.stats.dealing import deal, means_of_costs, means_of_deals, stratum_numbers
 
-_CHUNK_BYTES = 64_000_000  # of gathered costs at a time
+STATISTICS = ("error", "correlation")
+"""What `pairing_test` compares: mean absolute differences, or correlations within strata."""
+
+_SLACK = 1e-9  # a tie in exact arithmetic counts as a tie
 
 
 class PermutationTest(NamedTuple):
@@ -27,7 +31,7 @@ class PermutationTest(NamedTuple):
     p_value : ndarray, (measure,)
         ``(b + 1) / (B + 1)``, with `b` the deals at least as good as the observed pairing.
     p_value_max : ndarray, (measure,)
-        The same against the best measure of each deal: corrected for looking at all of them.
+        The same against the best measure of each deal's family: corrected for looking at all.
     n_exchangeable : int
         Identities with somebody to be exchanged with.
     """
@@ -93,21 +97,16 @@ def pairwise_product(predicted, reference, strata=None):
     """
     predicted, reference = _same_shape(predicted, reference)
     groups = stratum_numbers(strata, len(predicted))
-    deviations = []
-    for name, values in (("predicted", predicted), ("reference", reference)):
-        centred = values - _stratum_means(values, groups)[groups]
-        size = np.sqrt((centred**2).mean(0))
-        flat = np.flatnonzero(size <= 1e-12 * np.abs(values).max(0))
-        if len(flat):
-            raise InputError(
-                f"{name} measures", f"{flat.tolist()} do not vary", "leave out what is constant"
-            )
-        deviations.append(centred / size)
-    return deviations[1][:, None] * deviations[0][None]
+    return (
+        standardised(reference, groups, "reference")[:, None]
+        * standardised(predicted, groups, "predicted")[None]
+    )
 
 
-def permutation_test(pairwise, strata=None, *, larger_is_better=False, n_permutations=5000, seed=0):
-    """Test whether own pairings are better than dealt ones.
+def permutation_test(
+    pairwise, strata=None, *, larger_is_better=False, families=None, n_permutations=5000, seed=0
+):
+    """Test whether own pairings are better than dealt ones, for any cost of a pairing.
 
     Parameters
     ----------
@@ -117,6 +116,8 @@ def permutation_test(pairwise, strata=None, *, larger_is_better=False, n_permuta
         Pairings are dealt within each stratum only.
     larger_is_better : bool
         True for products, False for errors.
+    families : array_like, (measure,), optional
+        Which measures are looked at together, for `p_value_max`; all by default.
     n_permutations : int
         Deals.
     seed : int
@@ -153,8 +154,162 @@ def permutation_test(pairwise, strata=None, *, larger_is_better=False, n_permuta
     check_shape(
         pairwise, {"reference identity": n, "predicted identity": n, "measure": None}, "pairwise"
     )
-    if not np.isfinite(pairwise).all():
-        raise InputError("pairwise", "holds NaN or infinity", "leave out identities without a face")
+    _require_finite(pairwise, "pairwise")
+    deals, exchangeable = _deals(strata, n, n_permutations, seed)
+    observed = pairwise[np.arange(n), np.arange(n)].mean(0)
+    null = means_of_costs(pairwise, deals)
+    return _outcome(observed, null, larger_is_better, families, exchangeable)
+
+
+def pairing_test(
+    predicted, reference, strata=None, *, statistic="error", families=None, n_permutations=5000,
+    seed=0,
+):  # fmt: skip
+    """Test whether measures are predicted better for their own person than for others.
+
+    The same as `permutation_test` on `pairwise_error` or `pairwise_product`, without holding
+    all pairings in memory: many methods and measures at once, on the same deals.
+
+    Parameters
+    ----------
+    predicted, reference : array_like, (identity, measure)
+        The same measures of both faces, for instance ratios of lines.
+    strata : array_like, (identity,), optional
+        Pairings are dealt within each stratum only (see `combined_strata`).
+    statistic : {"error", "correlation"}
+        Mean absolute difference (smaller is better), or correlation within strata (larger is
+        better: with sex as the stratum the partial correlation given sex).
+    families : array_like, (measure,), optional
+        Which measures are looked at together, for `p_value_max`; all by default.
+    n_permutations : int
+        Deals.
+    seed : int
+        Of the deals.
+
+    Returns
+    -------
+    PermutationTest
+        One-sided p-values, plain and corrected over measures.
+
+    Raises
+    ------
+    ShapeError
+        If the arrays do not fit each other.
+    InputError
+        If nobody can be exchanged, a number is not finite, or a measure does not vary.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> truth, noise = rng.normal(size=(2, 40, 2))
+    >>> test = pairing_test(truth * [1, 0] + noise, truth, statistic="correlation")
+    >>> bool(test.p_value[0] < 0.01), bool(test.p_value[1] < 0.01)
+    (True, False)
+    """
+    if statistic not in STATISTICS:
+        raise InputError(f"statistic {statistic!r}", "is unknown", f"choose from {STATISTICS}")
+    predicted, reference = _same_shape(predicted, reference)
+    _require_finite(predicted, "predicted")
+    _require_finite(reference, "reference")
+    n = len(predicted)
+    deals, exchangeable = _deals(strata, n, n_permutations, seed)
+    kind = "error"
+    if statistic == "correlation":
+        kind, groups = "product", stratum_numbers(strata, n)
+        predicted = standardised(predicted, groups, "predicted")
+        reference = standardised(reference, groups, "reference")
+    observed = means_of_deals(predicted, reference, np.arange(n)[None], kind)[0]
+    null = means_of_deals(predicted, reference, deals, kind)
+    return _outcome(observed, null, kind == "product", families, exchangeable)
+
+
+def standardised(values, groups, name):
+    """Centre within groups and scale to a mean square of 1.
+
+    Parameters
+    ----------
+    values : ndarray, (identity, measure)
+        Measures.
+    groups : ndarray of int, (identity,)
+        From `v2mlib.stats.dealing.stratum_numbers`.
+    name : str
+        What the values are called in a message.
+
+    Returns
+    -------
+    ndarray, (identity, measure)
+        Standardised deviations.
+
+    Raises
+    ------
+    InputError
+        If a measure does not vary.
+    """
+    sums = np.zeros((groups.max() + 1, values.shape[1]))
+    np.add.at(sums, groups, values)
+    centred = values - (sums / np.bincount(groups)[:, None])[groups]
+    size = np.sqrt((centred**2).mean(0))
+    flat = np.flatnonzero(size <= 1e-12 * np.abs(values).max(0))
+    if len(flat):
+        raise InputError(
+            f"{name} measures", f"{flat.tolist()} do not vary", "leave out what is constant"
+        )
+    return centred / size
+
+
+def _outcome(observed, null, larger_is_better, families, exchangeable):
+    sign = 1 if larger_is_better else -1
+    # The observed pairing is one of the B + 1 deals; standardising by all of them keeps them
+    # exchangeable, which makes the maximum's p-value exact.
+    every = sign * np.vstack([observed, null])
+    spread = every.std(0)
+    scores = (every - every.mean(0)) / np.where(spread > 0, spread, 1)
+    single = (scores[1:] >= scores[0] - _SLACK).sum(0)
+    return PermutationTest(
+        observed=observed,
+        null=null,
+        z=scores[0],
+        p_value=(single + 1) / (len(null) + 1),
+        p_value_max=family_p_values(scores, families),
+        n_exchangeable=exchangeable,
+    )
+
+
+def family_p_values(scores, families=None):
+    """P-values against the largest score of each family: corrected for looking at all of it.
+
+    Parameters
+    ----------
+    scores : ndarray, (1 + permutation, measure)
+        The observed scores first; larger is more extreme, all on one scale.
+    families : array_like, (measure,), optional
+        Which measures belong together; all by default.
+
+    Returns
+    -------
+    ndarray, (measure,)
+        ``(b + 1) / (B + 1)``.
+
+    Raises
+    ------
+    ShapeError
+        If there is not one family for each measure.
+    """
+    n_measures = scores.shape[1]
+    groups = np.zeros(n_measures, dtype=int)
+    if families is not None:
+        check_shape(np.asarray(families), {"measure": n_measures}, "families")
+        groups = stratum_numbers(families, n_measures)
+    p_values = np.empty(n_measures)
+    for group in range(groups.max(initial=-1) + 1):
+        members = groups == group
+        best = scores[1:, members].max(1, keepdims=True)
+        beaten = (best >= scores[0, members] - _SLACK).sum(0)
+        p_values[members] = (beaten + 1) / len(scores)
+    return p_values
+
+
+def _deals(strata, n, n_permutations, seed):
     if n_permutations < 1:
         raise InputError("n_permutations", f"is {n_permutations}", "deal at least once")
     groups = stratum_numbers(strata, n)
@@ -162,95 +317,12 @@ def permutation_test(pairwise, strata=None, *, larger_is_better=False, n_permuta
     exchangeable = int(sizes[sizes > 1].sum())
     if exchangeable == 0:
         raise InputError("strata", "hold one identity each", "use broader strata")
-    deals = deal(groups, n_permutations, seed)
-    observed = pairwise[np.arange(n), np.arange(n)].mean(0)
-    null = _means_of_deals(pairwise, deals)
-    sign = 1 if larger_is_better else -1
-    # The observed pairing is one of the B + 1 deals; standardising by all of them keeps them
-    # exchangeable, which makes the maximum's p-value exact.
-    every = sign * np.vstack([observed, null])
-    spread = every.std(0)
-    scores = (every - every.mean(0)) / np.where(spread > 0, spread, 1)
-    slack = 1e-9  # a tie in exact arithmetic counts as a tie
-    single = (scores[1:] >= scores[0] - slack).sum(0)
-    best = scores[1:].max(1, keepdims=True)
-    family = (best >= scores[0] - slack).sum(0)
-    return PermutationTest(
-        observed=observed,
-        null=null,
-        z=scores[0],
-        p_value=(single + 1) / (n_permutations + 1),
-        p_value_max=(family + 1) / (n_permutations + 1),
-        n_exchangeable=exchangeable,
-    )
+    return deal(groups, n_permutations, seed), exchangeable
 
 
-def deal(groups, n_permutations, seed=0):
-    """Deal identities anew within groups.
-
-    Parameters
-    ----------
-    groups : ndarray of int, (identity,)
-        Stratum of each, from `stratum_numbers`.
-    n_permutations : int
-        How often.
-    seed : int
-        Of the deals.
-
-    Returns
-    -------
-    ndarray of int, (permutation, identity)
-        Whose prediction each reference gets.
-    """
-    generator = np.random.default_rng(seed)
-    deals = np.empty((n_permutations, len(groups)), dtype=np.int64)
-    for group in range(groups.max() + 1):
-        members = np.flatnonzero(groups == group)
-        deals[:, members] = generator.permuted(np.tile(members, (n_permutations, 1)), axis=1)
-    return deals
-
-
-def stratum_numbers(strata, n_identities):
-    """Number strata from 0.
-
-    Parameters
-    ----------
-    strata : array_like, (identity,) or None
-        Labels; None puts everybody into one stratum.
-    n_identities : int
-        How many are expected.
-
-    Returns
-    -------
-    ndarray of int, (identity,)
-        Stratum of each identity.
-
-    Raises
-    ------
-    ShapeError
-        If there is not one label for each identity.
-    """
-    if strata is None:
-        return np.zeros(n_identities, dtype=np.int64)
-    labels = np.asarray(strata)
-    check_shape(labels, {"identity": n_identities}, "strata")
-    return np.unique(labels, return_inverse=True)[1].reshape(-1)
-
-
-def _means_of_deals(pairwise, deals):
-    """Mean cost of each deal; chunks keep the gathered costs small."""
-    n, _, n_measures = pairwise.shape
-    flat = pairwise.reshape(n * n, n_measures)
-    index = deals + n * np.arange(n)
-    step = max(1, _CHUNK_BYTES // (8 * n * n_measures))
-    parts = [flat[index[i : i + step]].mean(1) for i in range(0, len(index), step)]
-    return np.concatenate(parts)
-
-
-def _stratum_means(values, groups):
-    sums = np.zeros((groups.max() + 1, values.shape[1]))
-    np.add.at(sums, groups, values)
-    return sums / np.bincount(groups)[:, None]
+def _require_finite(values, name):
+    if not np.isfinite(values).all():
+        raise InputError(name, "holds NaN or infinity", "leave out identities without a face")
 
 
 def _same_shape(predicted, reference):
