@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -122,7 +123,7 @@ def test_the_best_state_is_kept_and_the_run_stops_early(tmp_path):
 
 
 def test_a_loss_that_is_not_finite_is_named_and_the_state_before_it_kept(tmp_path):
-    with pytest.raises(TrainingError, match=r"not finite at step 7: .*kept in .*last\.pt"):
+    with pytest.raises(TrainingError, match=r"not finite at step 7; .*kept in .*last\.pt"):
         fit(Toy(spoil_at=6), tmp_path, config=config(), progress=False)
     state = torch.load(tmp_path / "last.pt", weights_only=True)
     assert state["run"]["step"] == 4
@@ -145,8 +146,8 @@ def test_what_was_run_is_written_down(tmp_path):
     assert found["engine"]["n_steps"] == 12
     assert found["data"] == "noise"
     assert "version" in found
-    header = (tmp_path / "history.csv").read_text("utf-8").splitlines()[0]
-    assert header == "step,seconds,rate,loss,validation_loss,is_best"
+    history = pd.read_parquet(tmp_path / "history.parquet")
+    assert list(history) == ["step", "seconds", "rate", "loss", "validation_loss", "is_best"]
 
 
 def test_a_damaged_state_is_refused(tmp_path):

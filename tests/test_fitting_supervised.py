@@ -131,7 +131,7 @@ def test_pretrained_encoder_stays_as_it_was(world, tmp_path):
 
 def test_variants_pretrain_where_they_must(world, tmp_path):
     train(world, tmp_path, config(2, "pretrained"))
-    assert (tmp_path / "encoder" / "history.csv").exists()
+    assert (tmp_path / "encoder" / "history.parquet").exists()
 
 
 def test_model_is_saved_with_its_card_and_predicts_the_world(world, trained):

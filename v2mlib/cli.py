@@ -70,8 +70,8 @@ def main(argv=None):
     except (V2MError, OSError) as error:
         print(f"v2m: {_one_line(error)}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print("v2m: stopped", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        print(f"v2m: {_one_line(stop) or 'stopped'}", file=sys.stderr)
         return 130
 
 

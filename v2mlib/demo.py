@@ -124,7 +124,7 @@ class _Demo:
                 variant,
                 title,
                 lambda place, config=config: self._train(place, config),
-                results=("model.safetensors", "model.json", "history.csv"),
+                results=("model.safetensors", "model.json", "history.parquet"),
                 config=dataclasses.asdict(config),
             )
         scores = self.stages.run(
@@ -213,7 +213,7 @@ class _Demo:
         mean = rows[rows["measure"] == "mean"]
         errors = mean.pivot(index="identity", columns="method", values="error")
         people = People(table, vertices, errors)
-        history = pd.read_csv(self.places["end_to_end"] / "history.csv")
+        history = pd.read_parquet(self.places["end_to_end"] / "history.parquet")
         write_figures(place, skills, history, people, model)
         clips = {
             identity: [

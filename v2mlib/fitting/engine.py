@@ -1,14 +1,11 @@
 """The one training engine: any task, on a CPU, a GPU or many, stopped and resumed at will.
 
-A run lives in a folder: `config.json`, `history.csv`, `last.pt` (all that the next step depends
-on) and `best.pt` (the networks that did best on the validation identities). All randomness
-follows from the seed and the step's number, so a run that was killed goes on to the identical
-result on the same machine.
+A run lives in a folder: `config.json`, `history.parquet`, `last.pt` (all that the next step
+depends on), `best.pt` (the networks that did best on the validation identities) and the log
+`tensorboard`. All randomness, that of the batches included, follows from the seed and the step's
+number, so a run that was killed goes on to the identical result on the same machine.
 """
 
-import dataclasses
-import json
-import time
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -17,15 +14,23 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-import v2mlib
 from v2mlib.checks import InputError
-from v2mlib.files import atomic
-from v2mlib.fitting.task import EngineConfig, Training, TrainingError, arithmetic
+from v2mlib.fitting import engine_processes as processes
+from v2mlib.fitting.engine_folder import RunFolder, damaged
+from v2mlib.fitting.engine_health import Health
+from v2mlib.fitting.engine_log import EventLog
+from v2mlib.fitting.engine_signals import TrainingInterrupted, listening
+from v2mlib.fitting.engine_speed import Stopwatch, count_operations, speed_report
+from v2mlib.fitting.task import EngineConfig, Training, arithmetic
 from v2mlib.staging import only_one
+
+_CHECK_EVERY = 25  # steps on an accelerator, which would have to be waited for more often
 
 
 def fit(task, out, *, config=None, made_from=None, progress=True):
     """Train a task's networks, or go on with a training that was stopped.
+
+    Started by ``torchrun`` or ``fabric run``, the processes share each batch.
 
     Parameters
     ----------
@@ -36,8 +41,9 @@ def fit(task, out, *, config=None, made_from=None, progress=True):
     config : EngineConfig, optional
         How.
     made_from : dict, optional
-        Whatever else the result depends on, as plain data; a folder that was made from
-        something else is refused.
+        Whatever else the result depends on: plain data and config dataclasses; a folder that
+        was made from something else is refused. Settings that were not there when the folder
+        was made count as their default.
     progress : bool
         Whether to show a progress bar on the standard error stream.
 
@@ -51,15 +57,18 @@ def fit(task, out, *, config=None, made_from=None, progress=True):
     InputError
         If the folder holds another training or cannot be written.
     TrainingError
-        If a loss is not finite; the state before it stays on disk.
+        If a loss or a weight is not finite; the state before it stays on disk.
+    TrainingInterrupted
+        On Ctrl-C or SIGTERM, once the step is done and saved; the same call goes on from there.
     """
     config, out = config or EngineConfig(), Path(out)
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        _claim(out, {"engine": dataclasses.asdict(config), **(made_from or {})})
-        fabric = _fabric(config)
-        with only_one(out, "another training") if fabric.is_global_zero else nullcontext():
-            return _Run(task, out, config, fabric).go(progress)
+        folder = RunFolder(out)
+        folder.claim({"engine": config, **(made_from or {})})
+        fabric = processes.start(config)
+        folder.writes = fabric.is_global_zero
+        with only_one(out, "another training") if folder.writes else nullcontext():
+            return _Run(task, folder, config, fabric).go(progress)
     except OSError as error:
         raise InputError(
             out, f"cannot be written ({error.strerror})", "free space, or choose another folder"
@@ -69,8 +78,8 @@ def fit(task, out, *, config=None, made_from=None, progress=True):
 class _Run:
     """One process's part in a training."""
 
-    def __init__(self, task, out, config, fabric):
-        self.task, self.out, self.config, self.fabric = task, out, config, fabric
+    def __init__(self, task, folder, config, fabric):
+        self.task, self.folder, self.config, self.fabric = task, folder, config, fabric
         for name, network in task.networks.items():
             if name in task.frozen:
                 task.networks[name] = network.requires_grad_(False).to(fabric.device).eval()
@@ -85,61 +94,90 @@ class _Run:
             for name, optimiser in self.optimisers.items()
         }
         task.autocast = fabric.autocast
+        task.gather, task.own = processes.gathered(fabric), processes.own_share(fabric)
         task.prepare(fabric.device)
         self.step, self.seconds, self.history = 0, 0.0, []
         self.best, self.best_step, self.stale = float("inf"), 0, 0
-        self.first_bad = torch.full((), -1, device=fabric.device)
-        self.sums = {}
+        self.health, self.sums = Health(task, folder, fabric), {}
+        self.watch, self.shown_s = Stopwatch(), 0.0
 
     def go(self, progress):
         """Train from where the folder stands to the end."""
         self._resume()
+        speed = None
+        devices = [self.fabric.device] if self.fabric.device.type == "cuda" else []
+        if self.step < self.config.n_steps and not self._is_stale():
+            with torch.random.fork_rng(devices):
+                with listening() as request:
+                    self._train(progress, request)
+                if self.config.profile:
+                    speed = self._measure()
+        return self._finish(speed)
+
+    def _train(self, progress, request):
         config = self.config
-        check_every = 1 if self.fabric.device.type == "cpu" else 25
-        start = time.perf_counter() - self.seconds
+        check_every = 1 if self.fabric.device.type == "cpu" else _CHECK_EVERY
+        wanted = config.tensorboard if self.folder.writes else False
+        self.log = EventLog(self.folder.path, wanted, self.history, self.seconds)
         bar = tqdm(
             total=config.n_steps,
             initial=self.step,
-            desc=self.out.name,
+            desc=self.folder.path.name,
             unit="step",
-            disable=not (progress and self.fabric.is_global_zero),
+            disable=not (progress and self.folder.writes),
         )
-        devices = [self.fabric.device] if self.fabric.device.type == "cuda" else []
-        with bar, torch.random.fork_rng(devices):
-            while self.step < config.n_steps and not self._is_stale():
-                self._one_step()
-                at_end = self.step == config.n_steps
-                if self.step % check_every == 0 or at_end:
-                    self._require_finite()
-                if self.step % config.validate_every == 0 or at_end:
-                    self.seconds = time.perf_counter() - start
-                    self._look()
-                    bar.set_postfix(self._figures(), refresh=False)
-                if self.step % config.checkpoint_every == 0 or at_end or self._is_stale():
-                    self.seconds = time.perf_counter() - start
-                    self._save()
-                bar.update()
-        return self._finish()
+        start = self.watch.now() - self.seconds
+        with bar:
+            try:
+                while self.step < config.n_steps and not self._is_stale():
+                    self._one_step()
+                    bar.update()
+                    look, save = self._due(config.validate_every), self._due(config.checkpoint_every)
+                    stop = 0
+                    if self.step % check_every == 0 or look or save:
+                        stop = self.health.check(self.step, request.number)
+                        self.watch.lap(self.step)
+                        self.seconds = self.watch.now() - start
+                        self._show(bar)
+                    if look:
+                        with self.watch.aside():
+                            self._look()
+                    if save or self._is_stale() or stop:
+                        with self.watch.aside():
+                            self._save()
+                    if stop and self.step < config.n_steps:
+                        kept = self.folder.path / "last.pt"
+                        raise TrainingInterrupted(stop, self.step, config.n_steps, kept)
+            finally:
+                self.log.close()
+
+    def _due(self, every):
+        return self.step % every == 0 or self.step == self.config.n_steps
 
     def _one_step(self):
         config, task = self.config, self.task
-        key = (config.seed, self.step, self.fabric.global_rank)
-        torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0]))
+        self._seed(self.step)
         for name, network in task.networks.items():
             network.train(name not in task.frozen)
         factor = task.rate(self.step)
         for name, optimiser in self.optimisers.items():
             for group, base in zip(optimiser.param_groups, self.base_rates[name], strict=True):
                 group["lr"] = base * factor
-        share = (self.fabric.global_rank, self.fabric.world_size)
-        losses = task.step(self.step, self._update, share)
+        losses = task.step(self.step, self._update, self._share())
         for name, loss in losses.items():
             loss = loss.detach().float()
             count, total = self.sums.get(name, (0, torch.zeros_like(loss)))
             self.sums[name] = (count + 1, total + loss)
-            is_first = ~torch.isfinite(loss) & (self.first_bad < 0)
-            self.first_bad = torch.where(is_first, self.step, self.first_bad)
+            self.health.note(name, loss, self.step)
         self.step += 1
+
+    def _seed(self, step):
+        """Draw the step's random numbers from its own seed, the same in all processes."""
+        key = np.random.SeedSequence((self.config.seed, step, 0))
+        torch.manual_seed(int(key.generate_state(1, np.uint64)[0]))
+
+    def _share(self):
+        return self.fabric.global_rank, self.fabric.world_size
 
     def _update(self, loss, name):
         optimiser = self.optimisers[name]
@@ -150,17 +188,6 @@ class _Run:
             torch.nn.utils.clip_grad_norm_(parameters, self.config.clip_norm)
         optimiser.step()
 
-    def _require_finite(self):
-        bad = int(self.first_bad)
-        if bad < 0:
-            return
-        kept = self.out / "last.pt"
-        state = f"the state before it is kept in {kept}" if kept.exists() else "no state was saved"
-        raise TrainingError(
-            f"the loss is not finite at step {bad + 1}: {state}; "
-            "train again in a new folder with a lower learning rate"
-        )
-
     def _look(self):
         """Judge the networks on the validation identities; keep them if they are the best."""
         for network in self.task.networks.values():
@@ -170,30 +197,44 @@ class _Run:
         figures = self.fabric.broadcast(figures)
         is_best = figures[self.task.monitor] < self.best
         row = {"step": self.step, "seconds": self.seconds, "rate": self.task.rate(self.step - 1)}
-        row |= {name: float(total) / count for name, (count, total) in self.sums.items()}
+        row |= self._means()
         row |= {f"validation_{name}": value for name, value in figures.items()}
         self.history.append(row | {"is_best": is_best})
+        self.log.add(self.history[-1])
         self.sums = {}
         self.stale = 0 if is_best else self.stale + 1
         if is_best:
             self.best, self.best_step = figures[self.task.monitor], self.step
-            self._write("best.pt", self._networks())
+            self.folder.write("best.pt", self._networks())
+
+    def _means(self):
+        """Losses since the last look, averaged over steps and processes."""
+        means = {name: total / count for name, (count, total) in self.sums.items()}
+        if self.fabric.world_size > 1:
+            means = {name: self.fabric.all_reduce(mean) for name, mean in means.items()}
+        return {name: float(mean) for name, mean in means.items()}
+
+    def _show(self, bar):
+        """Losses since the last look and the figures found then, beside rate and time left."""
+        if bar.disable or self.watch.now() < self.shown_s + 1:
+            return
+        self.shown_s = self.watch.now()
+        shown = {name: float(total) / count for name, (count, total) in self.sums.items()}
+        shown = {name.removesuffix("_loss"): value for name, value in shown.items() if "loss" in name}
+        if self.history:
+            monitor = self.task.monitor
+            shown[f"validation {monitor}"] = self.history[-1][f"validation_{monitor}"]
+        bar.set_postfix({name: f"{value:.3f}" for name, value in shown.items()}, refresh=False)
 
     def _is_stale(self):
         return bool(self.config.patience) and self.stale >= self.config.patience
-
-    def _figures(self):
-        row = self.history[-1]
-        shown = {name: row[name] for name in row if name.endswith("loss")}
-        return {
-            name.replace("validation_", "val_"): f"{value:.3f}" for name, value in shown.items()
-        }
 
     def _networks(self):
         return {name: network.state_dict() for name, network in self.task.networks.items()}
 
     def _save(self):
-        self._write(
+        self.health.require_finite_weights(self.step)
+        self.folder.write(
             "last.pt",
             {
                 "networks": self._networks(),
@@ -208,19 +249,12 @@ class _Run:
                 },
             },
         )
-        if self.fabric.is_global_zero and self.history:
-            with atomic(self.out / "history.csv") as partial:
-                pd.DataFrame(self.history).to_csv(partial, index=False)
-
-    def _write(self, name, state):
-        if self.fabric.is_global_zero:
-            with atomic(self.out / name) as partial:
-                torch.save(state, partial)
+        self.folder.write_history(self.history)
 
     def _resume(self):
-        if not (self.out / "last.pt").exists():
+        if "last.pt" not in self.folder:
             return
-        state = self._read("last.pt")
+        state = self.folder.read("last.pt", self.fabric.device)
         try:
             for name, network in self.task.networks.items():
                 network.load_state_dict(state["networks"][name])
@@ -233,63 +267,44 @@ class _Run:
                 for name, (n, total) in state["sums"].items()
             }
         except (KeyError, RuntimeError, ValueError, AttributeError) as error:
-            raise _damaged(self.out / "last.pt") from error
+            raise damaged(self.folder.path / "last.pt") from error
 
-    def _finish(self):
+    def _measure(self):
+        """Sum up the speed; the operations are counted in one more step that changes nothing."""
+        before = {
+            name: {key: tensor.clone() for key, tensor in state.items()}
+            for name, state in self._networks().items()
+        }
+
+        def update(loss, name):
+            self.optimisers[name].zero_grad()
+            self.fabric.backward(loss)
+
+        self._seed(self.step)
+        step = self.step - 1
+        operations = count_operations(lambda: self.task.step(step, update, self._share()))
+        for name, network in self.task.networks.items():
+            network.load_state_dict(before[name])
+        report = speed_report(
+            self.watch,
+            self.config,
+            self.fabric,
+            batch_size=self.task.batch_size,
+            operations=operations,
+            precision=arithmetic(self.config),
+        )
+        self.folder.write_plain("speed.json", report._asdict())
+        return report
+
+    def _finish(self, speed):
         self.fabric.barrier()
-        best = self._read("best.pt") if (self.out / "best.pt").exists() else {}
+        device = self.fabric.device
+        best = self.folder.read("best.pt", device) if "best.pt" in self.folder else {}
         for name, network in self.task.networks.items():
             if name in best:
                 network.load_state_dict(best[name])
             unwrapped = network if name in self.task.frozen else network.module
             self.task.networks[name] = unwrapped.eval()
-        return Training(pd.DataFrame(self.history), self.best_step, self.out)
-
-    def _read(self, name):
-        path = self.out / name
-        try:
-            return torch.load(path, map_location=self.fabric.device, weights_only=True)
-        except Exception as error:  # torch raises whatever the damage makes it stumble over
-            raise _damaged(path) from error
-
-
-def _claim(out, made_from):
-    """Write down what a run is made from, or see that it is the same."""
-    made_from = json.loads(json.dumps({**made_from, "version": v2mlib.__version__}))
-    path = out / "config.json"
-    try:
-        found = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        with atomic(path) as partial:
-            partial.write_text(json.dumps(made_from, indent=1) + "\n", "utf-8")
-        return
-    except ValueError:
-        raise _damaged(path) from None
-    for name, was, wanted in _differences(found, made_from):
-        raise InputError(
-            out,
-            f"holds another training: its {name} is {was}, not {wanted}",
-            "choose another folder, or delete this one",
-        )
-
-
-def _differences(one, other, prefix=""):
-    """Names and values in which two trees of plain data differ."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        for key in sorted(one.keys() | other.keys()):
-            yield from _differences(one.get(key), other.get(key), f"{prefix}.{key}".lstrip("."))
-    elif one != other:
-        yield prefix, one, other
-
-
-def _fabric(config):
-    from lightning_fabric import Fabric
-
-    precision = arithmetic(config)
-    fabric = Fabric(accelerator=config.device, devices=config.n_devices, precision=precision)
-    fabric.launch()
-    return fabric
-
-
-def _damaged(path):
-    return InputError(path, "is damaged", "delete the folder and train again")
+        if "history.parquet" not in self.folder:  # of a run that an older version has finished
+            self.folder.write_history(self.history)
+        return Training(pd.DataFrame(self.history), self.best_step, self.folder.path, speed)

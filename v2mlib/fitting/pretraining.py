@@ -102,7 +102,7 @@ def pretrain_encoder(world, *, out, config=None, workers=None, progress=True):
     config = config or PretrainingConfig()
     store = log_mel_store(world, workers=workers, progress=progress)
     task = PretrainingTask(world, store, config)
-    made_from = {"pretraining": dataclasses.asdict(config), "world": world.config}
+    made_from = {"pretraining": config, "world": world.config}
     training = fit(task, Path(out), config=config.engine, made_from=made_from, progress=progress)
     return Pretraining(task.networks["encoder"].cpu(), training)
 

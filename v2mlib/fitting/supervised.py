@@ -144,7 +144,7 @@ def train_supervised(world, *, out, config=None, encoder=None, workers=None, pro
             world, out=out / "encoder", config=pretraining, workers=workers, progress=progress
         )
     task = SupervisedTask(world, store, config, encoder)
-    made_from = {"supervised": dataclasses.asdict(config), "world": world.config}
+    made_from = {"supervised": config, "world": world.config}
     training = fit(task, out, config=config.engine, made_from=made_from, progress=progress)
     best = training.history.loc[training.history["step"] == training.best_step].iloc[-1]
     card = {

@@ -9,6 +9,7 @@ import pandas as pd
 import torch
 
 from v2mlib.checks import InputError, V2MError
+from v2mlib.fitting.engine_speed import SpeedReport
 
 PRECISIONS = ("auto", "32-true", "bf16-mixed")
 
@@ -41,6 +42,10 @@ class EngineConfig:
         Processes that share each batch, one per device.
     seed : int
         Of everything random.
+    tensorboard : bool or None
+        Whether to write a log for TensorBoard; None writes it where TensorBoard is installed.
+    profile : bool
+        Whether to measure the speed, see `Training.speed`; costs one step in the end.
     """
 
     n_steps: int = 600
@@ -52,6 +57,8 @@ class EngineConfig:
     device: str = "auto"
     n_devices: int = 1
     seed: int = 0
+    tensorboard: bool | None = None
+    profile: bool = False
 
     def __post_init__(self):
         """Refuse settings that cannot be."""
@@ -82,12 +89,85 @@ class Task:
     autocast : callable
         Gives the context of the training's arithmetic, for what is not called through
         `networks` or is frozen. The engine sets it.
+    gather : callable
+        Joins all processes' shares of a tensor (share, ...) to that of the batch, in the order
+        of one process, with gradients: to be applied to all that a loss couples across the
+        batch. With one process it does nothing. The engine sets it.
+    own : callable
+        Takes this process's share of a tensor (batch, ...): random numbers are the same in all
+        processes, so that what is drawn per sample is drawn for the whole batch and shared.
+        The engine sets it.
+
+    Notes
+    -----
+    Losses that are means over the samples of a process, and losses of gathered features, give
+    with several processes the gradients of one process, to rounding, as long as networks do not
+    look across samples. Batch normalisation in training mode does: each process normalises its
+    own share, and running means are the first process's.
     """
 
     networks: dict
     frozen: tuple = ()
     monitor: str = "loss"
     autocast = nullcontext
+
+    @staticmethod
+    def gather(tensor):
+        """Join the shares of one process: none but its own.
+
+        Parameters
+        ----------
+        tensor : tensor, (share, ...)
+            This process's share.
+
+        Returns
+        -------
+        tensor, (batch, ...)
+            The same.
+        """
+        return tensor
+
+    @staticmethod
+    def own(tensor):
+        """Take the share of the only process.
+
+        Parameters
+        ----------
+        tensor : tensor, (batch, ...)
+            Of all samples.
+
+        Returns
+        -------
+        tensor, (share, ...)
+            The same.
+        """
+        return tensor
+
+    @property
+    def batch_size(self):
+        """Samples per step, over all processes.
+
+        Returns
+        -------
+        int
+            What the task's `config` says; 0 if it does not.
+        """
+        return getattr(getattr(self, "config", None), "batch_size", 0)
+
+    def drawn(self, number):
+        """Name what the batch of a step was drawn from, for the report of a training gone wrong.
+
+        Parameters
+        ----------
+        number : int
+            The step, from 0.
+
+        Returns
+        -------
+        dict of str to list of str
+            Names of samples by kind; those under "not finite" hold NaN or infinity themselves.
+        """
+        return {}
 
     def optimisers(self):
         """Make the optimisers.
@@ -165,11 +245,14 @@ class Training(NamedTuple):
         Updates after which the kept networks were taken.
     folder : pathlib.Path
         Where the run lies.
+    speed : SpeedReport or None
+        What it cost, if `EngineConfig.profile` asks for it and steps were made.
     """
 
     history: pd.DataFrame
     best_step: int
     folder: Path
+    speed: SpeedReport | None = None
 
 
 def arithmetic(config):

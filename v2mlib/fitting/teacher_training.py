@@ -120,7 +120,7 @@ def train_teacher(world, *, out, config=None, progress=True):
     """
     config, out = config or TeacherConfig(), Path(out)
     task = TeacherTask(world, config, progress=progress)
-    made_from = {"teacher": dataclasses.asdict(config), "world": world.config}
+    made_from = {"teacher": config, "world": world.config}
     training = fit(task, out, config=config.engine, made_from=made_from, progress=progress)
     network = task.networks["network"].cpu()
     card = {

@@ -1,0 +1,85 @@
+"""One training in several processes: how they start, and how they share a batch."""
+
+import os
+
+import torch
+
+from v2mlib.fitting.task import arithmetic
+
+
+def start(config):
+    """Join the processes of a training, or start them.
+
+    Processes that ``torchrun`` or ``fabric run`` has started are joined, on one node or many;
+    otherwise there are as many as `EngineConfig.n_devices` says, all on this machine.
+
+    Parameters
+    ----------
+    config : EngineConfig
+        Its `device`, `n_devices` and `precision`.
+
+    Returns
+    -------
+    lightning_fabric.Fabric
+        Launched.
+    """
+    from lightning_fabric import Fabric
+
+    environment = os.environ
+    devices, n_nodes, device = config.n_devices, 1, config.device
+    if "LT_CLI_USED" in environment:  # fabric run has said all this; Fabric reads it
+        devices = "auto"
+        device = "auto" if "LT_ACCELERATOR" in environment else device
+    elif torch.distributed.is_torchelastic_launched():
+        devices = int(environment["LOCAL_WORLD_SIZE"])
+        n_nodes = int(environment["WORLD_SIZE"]) // devices
+    precision = None if "LT_PRECISION" in environment else arithmetic(config)
+    fabric = Fabric(accelerator=device, devices=devices, num_nodes=n_nodes, precision=precision)
+    fabric.launch()
+    return fabric
+
+
+def own_share(fabric):
+    """Make the function that takes a process's share of a batch.
+
+    Parameters
+    ----------
+    fabric : lightning_fabric.Fabric
+        Launched.
+
+    Returns
+    -------
+    callable
+        Of a tensor (batch, ...), gives every n-th row, from the process's number on.
+    """
+
+    def own(tensor):
+        return tensor[fabric.global_rank :: fabric.world_size]
+
+    return own
+
+
+def gathered(fabric):
+    """Make the function that joins the processes' shares of a batch, gradients included.
+
+    Parameters
+    ----------
+    fabric : lightning_fabric.Fabric
+        Launched.
+
+    Returns
+    -------
+    callable
+        Of a tensor (share, ...), gives the tensor (batch, ...) in the order of one process.
+        Every process then works out the same loss of the whole batch. Gradients that come back
+        are summed over processes, so that their mean over processes, which the engine takes,
+        is the gradient of that loss.
+    """
+
+    def gather(tensor):
+        if fabric.world_size == 1:
+            return tensor
+        shares = fabric.all_gather(tensor, sync_grads=tensor.requires_grad)
+        return shares.transpose(0, 1).flatten(0, 1)  # (process, share, ...) -> (batch, ...)
+
+    return gather
