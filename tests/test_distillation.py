@@ -99,7 +99,10 @@ def test_crd_is_the_formula_in_loops(variant):
         for layer in (loss.student_projection, loss.teacher_projection)
     ]
     memories = [loss.student_memory.tolist(), loss.teacher_memory.tolist()]
-    expected = literal.contrastive(student.tolist(), teacher.tolist(), index, projections, memories)
+    expected = literal.contrastive(
+        student.tolist(), teacher.tolist(), index, projections, memories,
+        released=variant == "released", log_partition=2.0,
+    )  # fmt: skip
     assert loss(student, teacher, torch.tensor(index)).item() == pytest.approx(expected, rel=1e-9)
 
 

@@ -184,7 +184,8 @@ class Contrastive(DistillationLoss):
             sums = torch.zeros_like(features[: len(seen_indices)]).index_add_(0, place, features)
             mean = sums / place.bincount(minlength=len(seen_indices))[:, None]
             kept = self.momentum * memory[seen_indices] + (1 - self.momentum) * mean
-            memory[seen_indices] = unit(kept)
+            # Not in place: the gradient of this step's loss still needs the memory as it was.
+            setattr(self, name, memory.index_copy(0, seen_indices, unit(kept)))
 
     def _checked(self, index, features):
         if index is None:
