@@ -1,6 +1,7 @@
 """A real JupyterLab in a headless Chromium, for the tests that look at pixels."""
 
 import contextlib
+import json
 import os
 import shutil
 import socket
@@ -28,10 +29,20 @@ _FLAGS = [
 def chromium_path():
     """Chromium on this machine, or a skip that says why."""
     pytest.importorskip("playwright", reason="playwright is not installed (pip install playwright)")
-    for name in ("chromium", "chromium-browser", "google-chrome"):
-        if found := os.environ.get("V2M_CHROMIUM") or shutil.which(name):
-            return found
-    pytest.skip("no Chromium here: install the system's chromium package or set V2M_CHROMIUM")
+    if chosen := os.environ.get("V2M_CHROMIUM"):
+        return chosen
+    names = ("chromium", "chromium-browser", "google-chrome")
+    if found := next(filter(None, map(shutil.which, names)), None):
+        return found
+    # What `playwright install chromium` fetched, whose folder has the version in its name.
+    folder = os.environ.get("PLAYWRIGHT_BROWSERS_PATH") or Path.home() / ".cache/ms-playwright"
+    fetched = sorted(Path(folder).glob("chromium-*/chrome-linux*/chrome"))
+    if fetched:
+        return str(fetched[-1])
+    pytest.skip(
+        "no Chromium here: install the system's chromium package, run `playwright install "
+        "chromium`, or set V2M_CHROMIUM"
+    )
 
 
 @contextlib.contextmanager
@@ -110,7 +121,9 @@ def jupyter_lab(folder, state):
     }
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", f"--port={port}",
                "--ServerApp.port_retries=0", "--IdentityProvider.token=", "--ServerApp.password=",
+               "--ServerApp.disable_check_xsrf=True",
                f"--ServerApp.root_dir={folder}", "--allow-root"]  # fmt: skip
+    _settings(f"{state}/settings")
     with open(f"{state}/lab.log", "w") as log:
         server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
         try:
@@ -120,6 +133,27 @@ def jupyter_lab(folder, state):
         finally:
             server.terminate()
             server.wait(timeout=20)
+
+
+def _settings(folder):
+    """Every cell is drawn, wherever it is on the page; nobody asks about news."""
+    for name, values in {
+        "notebook-extension/tracker": {"windowingMode": "none"},
+        "apputils-extension/notification": {"fetchNews": "false"},
+    }.items():
+        path = Path(folder) / "@jupyterlab" / f"{name}.jupyterlab-settings"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(values), encoding="utf-8")
+
+
+def end_kernels(address):
+    """Stop every kernel of a JupyterLab: one that waits takes memory from the tests after it."""
+    with urllib.request.urlopen(f"{address}/api/sessions", timeout=20) as answer:
+        sessions = json.load(answer)
+    for session in sessions:
+        request = urllib.request.Request(f"{address}/api/sessions/{session['id']}", method="DELETE")
+        with contextlib.suppress(urllib.error.URLError):
+            urllib.request.urlopen(request, timeout=20).close()
 
 
 def _wait_for(address, server, log):

@@ -176,7 +176,6 @@ def lab(tmp_path_factory):
 @pytest.mark.parametrize("name", [path.name for path in STORED])
 def test_a_stored_notebook_shows_its_faces(page, lab, name):
     page.complaints.clear()
-    page.set_viewport_size({"width": 1280, "height": 12_000})  # only cells in sight are drawn
     open_notebook(page, lab, name)
     stored = nbformat.read(BOOK / name, as_version=4)
     outputs = [out for cell in stored.cells for out in cell.get("outputs", [])]

@@ -1,5 +1,7 @@
 // How a face reaches a notebook widget, whatever the widget does with it.
 
+const DETACHED = "The kernel was restarted: this face still turns, but Python does not hear it. Run its cell again.";
+
 /** Put binary attachments back where they belong. */
 function joined(value, buffers) {
   if (Array.isArray(value)) return value.map((part) => joined(part, buffers));
@@ -8,33 +10,60 @@ function joined(value, buffers) {
   return Object.fromEntries(Object.entries(value).map(([name, part]) => [name, joined(part, buffers)]));
 }
 
+/** The viewer, which comes with the face: once per page, however many widgets bring it. */
+function viewer(code) {
+  const key = Symbol.for("v2mlib.code.1");
+  const known = globalThis[key] ??= new Map();
+  if (!known.has(code)) {
+    const address = URL.createObjectURL(new Blob([code], { type: "text/javascript" }));
+    known.set(code, import(address).finally(() => URL.revokeObjectURL(address)));
+  }
+  return known.get(code);
+}
+
 /**
- * One per widget. The face comes in a message, not in the widget's state, so that a notebook
- * saved with its widgets stays small. Until it comes, and without a kernel, there is a picture.
+ * One per widget. The face and the viewer's code come in a message, not in the widget's state,
+ * so that a notebook saved with its widgets stays small. Until they come, and without a kernel,
+ * there is a picture; when the kernel goes, a line says so.
  */
 function faceWidget(openFace) {
-  let payload = null, arrived;
+  let payload = null, detached = false, arrived;
   const arrival = new Promise((resolve) => { arrived = resolve; });
+  const notices = new Set();
   return {
     initialize({ model }) {
-      model.on("msg:custom", (message, buffers) => {
+      model.on("msg:custom", async (message, buffers) => {
         if (message.kind !== "mesh" || payload) return;
         payload = joined(message.mesh, buffers);
+        openFace ??= (await viewer(message.code)).openFace;
         arrived();
+      });
+      // Jupyter's own event for a widget whose kernel is gone.
+      model.on("comm_live_update", () => {
+        detached = true;
+        for (const notice of notices) notice.hidden = false;
       });
     },
     render({ model, el }) {
-      const still = make("img", { src: model.get("_still"), alt: model.get("title") || "face", style: "max-width:100%" });
-      let close = () => still.remove(), gone = false;
-      const open = () => { if (!gone) { still.remove(); close = openFace(model, el, payload); } };
-      if (payload) {
+      const still = Object.assign(document.createElement("img"),
+        { src: model.get("_still"), alt: model.get("title") || "face" });
+      still.style.maxWidth = "100%";
+      const notice = Object.assign(document.createElement("p"),
+        { className: "v2m-notice", textContent: DETACHED, hidden: !detached });
+      notice.setAttribute("role", "status");
+      const place = document.createElement("div");
+      el.append(place, notice);
+      notices.add(notice);
+      let close = () => {}, gone = false;
+      const open = () => { if (!gone) { still.remove(); close = openFace(model, place, payload); } };
+      if (payload && openFace) {
         open();
       } else {
-        el.append(still);
+        place.append(still);
         model.send({ kind: "want mesh" });
         arrival.then(open);
       }
-      return () => { gone = true; close(); };
+      return () => { gone = true; notices.delete(notice); close(); place.remove(); notice.remove(); };
     },
   };
 }

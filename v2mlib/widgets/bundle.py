@@ -25,6 +25,19 @@ def script(entry):
 
 
 @cache
+def loader():
+    """The small part of a notebook widget that is kept in the notebook's state.
+
+    Returns
+    -------
+    str
+        JavaScript that shows the picture at first, and opens the viewer that comes with the face.
+    """
+    arrival = (_FOLDER / "arrival.js").read_text(encoding="utf-8")
+    return f"{arrival}\nexport default () => faceWidget(null);\n"
+
+
+@cache
 def style():
     """Rules for everything the viewer shows.
 

@@ -106,4 +106,5 @@ function openComparison(model, el, payload) {
   };
 }
 
-export default () => faceWidget(openComparison);
+export const openFace = openComparison;
+export default () => faceWidget(openFace);

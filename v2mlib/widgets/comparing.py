@@ -57,7 +57,7 @@ class Comparison(anywidget.AnyWidget):
         Of each picture.
     """
 
-    _esm = bundle.script("compare.js")
+    _esm = bundle.loader()
     _css = bundle.style()
 
     _still = traitlets.Unicode("").tag(sync=True)
@@ -167,7 +167,8 @@ class Comparison(anywidget.AnyWidget):
     def _send_mesh(self):
         # A message and not a trait: traits end up in the notebook file, megabytes of them.
         mesh, buffers = split_buffers(self._packed())
-        self.send({"kind": "mesh", "mesh": mesh}, buffers)
+        code = bundle.script("compare.js")
+        self.send({"kind": "mesh", "mesh": mesh, "code": code}, buffers)
 
     def _repr_mimebundle_(self, **kwargs):
         image = self.picture()

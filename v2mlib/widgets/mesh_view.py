@@ -111,7 +111,7 @@ class MeshView(anywidget.AnyWidget):
     (3, 3)
     """
 
-    _esm = bundle.script("widget.js")
+    _esm = bundle.loader()
     _css = bundle.style()
 
     _still = traitlets.Unicode("").tag(sync=True)
@@ -258,7 +258,8 @@ class MeshView(anywidget.AnyWidget):
     def _send_mesh(self):
         # A message and not a trait: traits end up in the notebook file, megabytes of them.
         mesh, buffers = split_buffers(self._packed())
-        self.send({"kind": "mesh", "mesh": mesh}, buffers)
+        code = bundle.script("widget.js")
+        self.send({"kind": "mesh", "mesh": mesh, "code": code}, buffers)
 
     def _prepare(self, size):
         """Picture for the notebook file, and the face on its way before it is displayed."""

@@ -96,4 +96,5 @@ function scalarMap(model) {
   return { ...map, values: typed(map.values, Float32Array) };
 }
 
-export default () => faceWidget(openView);
+export const openFace = openView;
+export default () => faceWidget(openFace);
