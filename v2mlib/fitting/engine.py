@@ -132,7 +132,10 @@ class _Run:
                 while self.step < config.n_steps and not self._is_stale():
                     self._one_step()
                     bar.update()
-                    look, save = self._due(config.validate_every), self._due(config.checkpoint_every)
+                    look, save = (
+                        self._due(config.validate_every),
+                        self._due(config.checkpoint_every),
+                    )
                     stop = 0
                     if self.step % check_every == 0 or look or save:
                         stop = self.health.check(self.step, request.number)
@@ -155,7 +158,7 @@ class _Run:
         return self.step % every == 0 or self.step == self.config.n_steps
 
     def _one_step(self):
-        config, task = self.config, self.task
+        task = self.task
         self._seed(self.step)
         for name, network in task.networks.items():
             network.train(name not in task.frozen)
@@ -220,7 +223,9 @@ class _Run:
             return
         self.shown_s = self.watch.now()
         shown = {name: float(total) / count for name, (count, total) in self.sums.items()}
-        shown = {name.removesuffix("_loss"): value for name, value in shown.items() if "loss" in name}
+        shown = {
+            name.removesuffix("_loss"): value for name, value in shown.items() if "loss" in name
+        }
         if self.history:
             monitor = self.task.monitor
             shown[f"validation {monitor}"] = self.history[-1][f"validation_{monitor}"]
