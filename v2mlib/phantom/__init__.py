@@ -13,9 +13,15 @@ _HOMES = {
     "SIZES": "sizes",
     "Size": "sizes",
     "SpeechConfig": "speech",
+    "attainable_shares": "limits",
     "build_world": "world",
     "ceiling": "attainable",
+    "draw_sample": "quick",
+    "fit_listener": "quick",
+    "hearing_reliability": "limits",
     "make_world": "world",
+    "measured_lines": "quick",
+    "voice_link": "limits",
 }
 
 __all__ = list(_HOMES)
