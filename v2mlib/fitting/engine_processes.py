@@ -35,7 +35,8 @@ def start(config):
         n_nodes = int(environment["WORLD_SIZE"]) // devices
     precision = None if "LT_PRECISION" in environment else arithmetic(config)
     fabric = Fabric(accelerator=device, devices=devices, num_nodes=n_nodes, precision=precision)
-    fabric.launch()
+    if "LT_CLI_USED" not in environment:  # otherwise launched as it was made
+        fabric.launch()
     return fabric
 
 
