@@ -8,7 +8,7 @@ than critic and student, and learns from photographs of other people
 import numpy as np
 import pandas as pd
 import torch
-from scipy.stats import beta
+from scipy.stats import beta, rankdata
 
 from v2mlib.checks import InputError, ShapeError
 
@@ -74,7 +74,8 @@ def sex_accuracy(log_odds, sex, *, n_dealings=4000, seed=0, level=0.95):
     dict of str to float
         `accuracy`; `ci_low` and `ci_high` after Clopper and Pearson with an identity as one
         trial, which is never too narrow however alike a person's images are; `accuracy_m`,
-        `accuracy_f`; `null`, `null_low`, `null_high`: the same accuracy where each identity
+        `accuracy_f`; `auc`, how often a man's image has the higher odds of two, which no shift
+        of all odds changes; `null`, `null_low`, `null_high`: the same accuracy where each identity
         has somebody's images at random; `n_identities`, `n_images`.
 
     Raises
@@ -94,7 +95,8 @@ def sex_accuracy(log_odds, sex, *, n_dealings=4000, seed=0, level=0.95):
     >>> found["accuracy"], found["accuracy_m"], round(found["ci_low"], 2)
     (0.875, 0.75, 0.28)
     """
-    seen = np.asarray(log_odds, dtype=float) > 0
+    odds = np.asarray(log_odds, dtype=float)
+    seen = odds > 0
     male = np.asarray(sex) == "m"
     if seen.ndim != 2 or len(seen) != len(male):
         raise ShapeError(f"log_odds has shape {seen.shape}, expected (identity={len(male)}, image)")
@@ -112,6 +114,7 @@ def sex_accuracy(log_odds, sex, *, n_dealings=4000, seed=0, level=0.95):
         "ci_high": float(beta.ppf(1 - tail, n * rate + 1, n * (1 - rate))) if rate < 1 else 1.0,
         "accuracy_m": float(hits[male].mean()),
         "accuracy_f": float(hits[~male].mean()),
+        "auc": _area(odds, np.repeat(male, odds.shape[1])),
         "null": float(null.mean()),
         "null_low": float(np.quantile(null, tail)),
         "null_high": float(np.quantile(null, 1 - tail)),
@@ -155,3 +158,9 @@ def image_check(network, images, sex, *, batch_size=256):
         found = sex_accuracy(odds.reshape(drawn.shape[:2]).cpu().numpy(), sex)
         rows.append({"method": method} | found)
     return pd.DataFrame(rows)
+
+
+def _area(odds, male):
+    """Area under the receiver operating characteristic."""
+    ranks, n = rankdata(odds)[male], int(male.sum())
+    return float((ranks.sum() - n * (n + 1) / 2) / (n * (len(male) - n)))

@@ -54,7 +54,7 @@ class ImageCheckConfig:
     coarse_share: float = 0.5
     face: FaceCrop = CHECK_CROP
     engine: EngineConfig = dataclasses.field(
-        default_factory=lambda: EngineConfig(n_steps=1000, validate_every=100, checkpoint_every=100)
+        default_factory=lambda: EngineConfig(n_steps=2000, validate_every=100, checkpoint_every=100)
     )
 
     def __post_init__(self):
