@@ -129,3 +129,13 @@ def test_contact_sheet_leaves_gaps():
     assert (sheet[:5, :4] == red).all()
     assert (sheet[:5, 5:] == blue).all()
     assert (sheet[6:, 5:] == 0).all()
+
+
+def test_a_vertex_is_seen_unless_something_stands_before_it():
+    near, far = (0.0, 0.0, 50.0), (0.0, 0.0, -50.0)
+    wall = [(-40.0, -40.0, 0.0), (40.0, -40.0, 0.0), (0.0, 60.0, 0.0)]
+    vertices = np.array([near, far, *wall])
+    camera = rendering.frame(vertices, "front", size=(64, 64))
+    seen = rendering.visible(vertices, [[2, 3, 4]], camera)
+    assert seen.tolist() == [True, False, True, True, True]
+    assert rendering.visible(vertices[:2], np.array([[0, 0, 0]]), camera).all()  # no wall

@@ -37,6 +37,7 @@ __all__ = [
     "project",
     "render",
     "vertex_normals",
+    "visible",
 ]
 
 SKIN = (0.80, 0.64, 0.55)
@@ -106,6 +107,35 @@ def ambient_occlusion(vertices, triangles, *, rays=64, reach=60.0):
         query="DISTANCE",
     )
     return (distance > reach).reshape(-1, rays).mean(1)
+
+
+def visible(vertices, triangles, camera, *, tolerance=1.0):
+    """Which vertices a camera sees.
+
+    Parameters
+    ----------
+    vertices : array_like, (vertex, xyz=3), mm
+        A mesh.
+    triangles : array_like of int, (triangle, 3)
+        Its triangles.
+    camera : Camera
+        Framed, from `frame`.
+    tolerance : float, mm
+        A surface this far in front of a vertex is its own.
+
+    Returns
+    -------
+    ndarray of bool, (vertex,)
+        Whether nothing stands between the vertex and the camera.
+    """
+    vertices = np.asarray(vertices, np.float32)
+    eye = np.asarray(camera.target) + camera.distance * camera.axes[2]
+    towards = vertices - eye.astype(np.float32)
+    far = np.linalg.norm(towards, axis=1)
+    origin = np.broadcast_to(eye.astype(np.float32), towards.shape).copy()
+    direction = towards / np.maximum(far, 1e-9)[:, None]
+    hit = _scene(vertices, np.asarray(triangles)).run(origin, direction, query="DISTANCE")
+    return hit > far - tolerance
 
 
 def render(

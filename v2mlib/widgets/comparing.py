@@ -22,7 +22,15 @@ from v2mlib.widgets.packing import (
     pack_vertices,
     split_buffers,
 )
-from v2mlib.widgets.stills import beside, data_address, occlusion_of, still, with_picture, write_on
+from v2mlib.widgets.stills import (
+    THEMES,
+    beside,
+    data_address,
+    occlusion_of,
+    still,
+    with_picture,
+    write_on,
+)
 
 MODES = ("side_by_side", "difference", "flicker", "wipe")
 
@@ -113,8 +121,12 @@ class Comparison(anywidget.AnyWidget):
             left, right = self._draw(first, size), self._draw(self.shown, size)
             cut = round(self.wipe * size[1])
             left.paste(right.crop((cut, 0, size[1], size[0])), (cut, 0))
-            ImageDraw.Draw(left).line((cut, 0, cut, size[0]), fill=(27, 34, 48), width=2)
-            write_on(ImageDraw.Draw(left), (size[1] - 12, 10), self.shown, 14, anchor="ra")
+            theme = self._theme()
+            ImageDraw.Draw(left).line((cut, 0, cut, size[0]), fill=THEMES[theme][1], width=2)
+            points, gap = 14 * max(1.0, min(size) / 420), 12 * max(1.0, min(size) / 420)
+            write_on(
+                ImageDraw.Draw(left), (size[1] - gap, 0.8 * gap), self.shown, points, "ra", theme
+            )
             return left
         names = [first, self.shown] if mode == "flicker" else self.names
         return beside([self._draw(n, size, mode == "difference" and n != first) for n in names])
@@ -133,7 +145,11 @@ class Comparison(anywidget.AnyWidget):
             title=name,
             occlusion=self._occlusion(),
             gloss=gloss_of(model),
+            theme=self._theme(),
         )
+
+    def _theme(self):
+        return "dark" if self.theme == "dark" else "light"
 
     def _occlusion(self):
         first = next(iter(self._faces.values()))

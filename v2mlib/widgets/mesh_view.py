@@ -228,19 +228,17 @@ class MeshView(anywidget.AnyWidget):
         Returns
         -------
         PIL.Image.Image
-            With title, landmarks, lines and scale bar; sliders and buttons are left out.
+            With title, landmarks, lines and scale bar, which grow with the picture; sliders and
+            buttons are left out. Light where the theme is ``auto``.
         """
-        vertices, numbers, colours = self.vertices, self._map, self._colours
+        vertices, numbers = self.vertices, self._map
         if numbers is not None and numbers.values is None:
             numbers = numbers._replace(values=np.linalg.norm(vertices - self._rest, axis=1))
-        if self.selected_region and numbers is None:
-            colours = np.array(colours if colours is not None else [rendering.SKIN] * len(vertices))
-            region = as_array(self._anatomy.regions[self.selected_region])
-            colours[region] = 0.45 * colours[region] + 0.55 * np.array([0.0, 0.447, 0.698])
+        region = self._anatomy.regions[self.selected_region] if self.selected_region else ()
         return still(
             vertices,
             self._triangles,
-            colours=colours,
+            colours=self._colours,
             scalars=numbers,
             landmarks=known_landmarks(self._anatomy) if self.show_landmarks else (),
             lines={name: self._anatomy.lines[name] for name in self.lines},
@@ -249,6 +247,9 @@ class MeshView(anywidget.AnyWidget):
             title=self.title,
             occlusion=self._sky,
             gloss=self._gloss,
+            highlight=as_array(region),
+            wireframe=self.wireframe,
+            theme="dark" if self.theme == "dark" else "light",
         )
 
     def _answer(self, _widget, content, _buffers):

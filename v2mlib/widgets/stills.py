@@ -3,6 +3,7 @@
 import base64
 import functools
 import io
+from typing import NamedTuple
 
 import matplotlib
 import numpy as np
@@ -11,8 +12,12 @@ from PIL import Image, ImageDraw, ImageFont
 from v2mlib.faces import rendering
 from v2mlib.widgets.packing import as_array
 
-BACKGROUND = (0.925, 0.937, 0.953)  # the light theme of the viewer
-_INK = (27, 34, 48)
+# As in the viewer: background, ink and the halo behind letters.
+THEMES = {
+    "light": ((0.925, 0.937, 0.953), (27, 34, 48), (246, 248, 250)),
+    "dark": ((0.125, 0.141, 0.169), (238, 241, 246), (20, 23, 28)),
+}
+_HIGHLIGHT = np.array([0.0, 0.447, 0.698])
 _LINE_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 
 
@@ -29,6 +34,9 @@ def still(
     title="",
     occlusion=None,
     gloss=None,
+    highlight=(),
+    wireframe=False,
+    theme="light",
 ):
     """Draw one face with its marks.
 
@@ -56,34 +64,72 @@ def still(
         Share of the sky each vertex sees.
     gloss : array_like (vertex,), optional
         Strength of the highlights from 0 to 1.
+    highlight : sequence of int
+        Vertices of a region, tinted blue.
+    wireframe : bool
+        Draw the triangles' edges where the camera sees them.
+    theme : str
+        ``light`` or ``dark``.
 
     Returns
     -------
     PIL.Image.Image
-        The picture.
+        The picture; letters and marks grow with it.
     """
     vertices = np.asarray(vertices, float)
     camera = rendering.frame(vertices, camera, size=size)
+    ground, *_ = THEMES[theme]
+    painted = scalars.colours() if scalars is not None else colours
+    if len(highlight):
+        painted = np.array(np.broadcast_to(rendering.SKIN if painted is None else painted,
+                                           vertices.shape))  # fmt: skip
+        painted[highlight] = 0.45 * painted[highlight] + 0.55 * _HIGHLIGHT
     picture = rendering.render(
         vertices,
         triangles,
-        colours=scalars.colours() if scalars is not None else colours,
+        colours=painted,
         camera=camera,
         size=size,
-        background=BACKGROUND,
+        background=ground,
         occlusion=occlusion,
         # A highlight would hide the colour that stands for a number.
         gloss=gloss if scalars is None else np.zeros(len(vertices)),
     )
     image = Image.fromarray(np.ascontiguousarray(picture[..., :3]))
-    paper = ImageDraw.Draw(image)
-    _mark_points(paper, rendering.project(vertices[list(landmarks)], camera, size))
-    _mark_lines(paper, vertices, lines or {}, camera, size)
+    sheet = _Sheet(ImageDraw.Draw(image, "RGBA"), camera, size, theme, max(1.0, min(size) / 420))
+    marked = wireframe or len(landmarks)
+    seen = rendering.visible(vertices, triangles, camera) if marked else None
+    if wireframe:
+        _mark_edges(sheet, vertices, np.asarray(triangles), seen)
+    _mark_points(sheet, vertices, list(landmarks), seen)
+    _mark_lines(sheet, vertices, lines or {})
     if scalars is not None:
-        _mark_scale(paper, scalars, size)
+        _mark_scale(sheet, scalars)
     if title:
-        write_on(paper, (12, 10), title, 14)
+        sheet.write((12, 10), title, 14)
     return image
+
+
+class _Sheet(NamedTuple):
+    """Where marks are drawn; offsets and sizes are those of a picture of 420 pixels."""
+
+    paper: ImageDraw.ImageDraw
+    camera: object
+    size: tuple
+    theme: str
+    grown: float
+
+    def pixels(self, vertices):
+        return rendering.project(vertices, self.camera, self.size)
+
+    def write(self, at, text, points=12, anchor="la"):
+        """Write ``text``; negative places count from the right or lower edge."""
+        column, row = (v * self.grown + (v < 0) * full for v, full in
+                       zip(at, self.size[::-1], strict=True))  # fmt: skip
+        self.label((column, row), text, points, anchor)
+
+    def label(self, pixel, text, points=12, anchor="la"):
+        write_on(self.paper, pixel, text, points * self.grown, anchor, self.theme)
 
 
 def occlusion_of(model, vertices, triangles):
@@ -101,11 +147,17 @@ def occlusion_of(model, vertices, triangles):
     Returns
     -------
     ndarray, (vertex,)
-        From 0 (enclosed) to 1 (open).
+        From 0 (enclosed) to 1 (open); 1 everywhere for a mesh of more than 125,000 vertices.
     """
-    if model is None:
-        return rendering.ambient_occlusion(vertices, triangles)
-    return _occlusion_of_mean(model)
+    return _occlusion(vertices, triangles) if model is None else _occlusion_of_mean(model)
+
+
+def _occlusion(vertices, triangles):
+    """Half a second at most: fewer rays for large meshes, none for very large ones."""
+    rays = min(64, 1_000_000 // max(len(vertices), 1))
+    if rays < 8:
+        return np.ones(len(vertices))
+    return rendering.ambient_occlusion(vertices, triangles, rays=rays)
 
 
 @functools.lru_cache(maxsize=8)
@@ -113,7 +165,7 @@ def _occlusion_of_mean(model):
     known = (getattr(model, "extras", None) or {}).get("occlusion")
     if known is not None:
         return as_array(known)
-    return rendering.ambient_occlusion(as_array(model.mean), as_array(model.triangles))
+    return _occlusion(as_array(model.mean), as_array(model.triangles))
 
 
 def data_address(image, kind="jpeg"):
@@ -203,7 +255,7 @@ def beside(images, gap=6):
     return sheet
 
 
-def write_on(paper, at, text, points=12, anchor="la"):
+def write_on(paper, at, text, points=12, anchor="la", theme="light"):
     """Write a line of text on a picture, readable on any ground.
 
     Parameters
@@ -214,14 +266,17 @@ def write_on(paper, at, text, points=12, anchor="la"):
         Column and row.
     text : str
         The line.
-    points : int
+    points : float
         Size of the letters.
     anchor : str
         Which point of the text lies there, as Pillow has it.
+    theme : str
+        ``light`` or ``dark``.
     """
+    _, ink, halo = THEMES[theme]
     paper.text(
-        at, text, fill=_INK, font=_font(points), anchor=anchor,
-        stroke_width=2, stroke_fill=(246, 248, 250),
+        at, text, fill=ink, font=_font(round(points)), anchor=anchor,
+        stroke_width=max(2, round(points / 7)), stroke_fill=halo,
     )  # fmt: skip
 
 
@@ -232,36 +287,54 @@ def _font(points):
     return ImageFont.truetype(path, points)
 
 
-def _mark_points(paper, pixels):
-    for x, y in pixels:
-        paper.ellipse((x - 3, y - 3, x + 3, y + 3), fill=_INK, outline=(246, 248, 250))
+def _mark_edges(sheet, vertices, triangles, seen):
+    edges = np.sort(triangles[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1)
+    edges = np.unique(edges, axis=0)
+    pixels = sheet.pixels(vertices)
+    for ends in pixels[edges[seen[edges].all(1)]].reshape(-1, 4).tolist():
+        sheet.paper.line(ends, fill=(20, 25, 41, 100), width=round(sheet.grown))
 
 
-def _mark_lines(paper, vertices, lines, camera, size):
+def _mark_points(sheet, vertices, numbers, seen):
+    _, ink, halo = THEMES[sheet.theme]
+    radius = 3 * sheet.grown
+    for number, (x, y) in zip(numbers, sheet.pixels(vertices[numbers]), strict=True):
+        strength = 255 if seen[number] else 60  # behind the face: faint, as in the viewer
+        sheet.paper.ellipse(
+            (x - radius, y - radius, x + radius, y + radius),
+            fill=(*ink, strength), outline=(*halo, strength),
+        )  # fmt: skip
+
+
+def _mark_lines(sheet, vertices, lines):
+    _, _, halo = THEMES[sheet.theme]
+    grown = sheet.grown
     for index, (name, ends) in enumerate(lines.items()):
         pair = vertices[list(ends)]
-        (ax, ay), (bx, by) = rendering.project(pair, camera, size).tolist()
-        paper.line((ax, ay, bx, by), fill=(246, 248, 250), width=5)
-        paper.line((ax, ay, bx, by), fill=_LINE_COLOURS[index % len(_LINE_COLOURS)], width=3)
+        (ax, ay), (bx, by) = sheet.pixels(pair).tolist()
+        colour = _LINE_COLOURS[index % len(_LINE_COLOURS)]
+        sheet.paper.line((ax, ay, bx, by), fill=halo, width=round(5 * grown))
+        sheet.paper.line((ax, ay, bx, by), fill=colour, width=round(3 * grown))
         length = float(np.linalg.norm(pair[0] - pair[1]))
         label = f"{name.replace('_', ' ')} {length:.1f} mm"
         if abs(ay - by) > abs(ax - bx):
             low = (ax, ay) if ay > by else (bx, by)
-            write_on(paper, (low[0] + 8, low[1] + 4), label)
+            sheet.label((low[0] + 8 * grown, low[1] + 4 * grown), label)
         else:
-            write_on(paper, ((ax + bx) / 2, (ay + by) / 2 - 6), label, anchor="mb")
+            sheet.label(((ax + bx) / 2, (ay + by) / 2 - 6 * grown), label, anchor="mb")
 
 
-def _mark_scale(paper, scalars, size):
-    height, width = size
-    tall, top, left = int(0.27 * height), 34, width - 26
+def _mark_scale(sheet, scalars):
+    (height, width), grown = sheet.size, sheet.grown
+    tall, top, left = int(0.27 * height), 34 * grown, width - 26 * grown
     ramp = scalars.colours(np.linspace(scalars.high, scalars.low, tall))
     for row, colour in enumerate(np.round(ramp * 255).astype(int).tolist()):
-        paper.line((left, top + row, left + 12, top + row), fill=tuple(colour))
+        ends = (left, top + row, left + 12 * grown, top + row)
+        sheet.paper.line(ends, fill=tuple(colour))
     span = scalars.high - scalars.low
     digits = 2 if span < 1 else 1 if span < 20 else 0
     for share in (0.0, 0.5, 1.0):
         text = f"{scalars.low + share * span:.{digits}f}"
-        write_on(paper, (left - 5, top + (1 - share) * tall), text, anchor="rm")
+        sheet.label((left - 5 * grown, top + (1 - share) * tall), text, anchor="rm")
     unit = f" ({scalars.unit})" if scalars.unit else ""
-    write_on(paper, (width - 12, 16), f"{scalars.name}{unit}", anchor="rm")
+    sheet.write((-12, 16), f"{scalars.name}{unit}", anchor="rm")
