@@ -1,11 +1,9 @@
 """Many tests at once: p-values corrected within families."""
 
 import numpy as np
-from statsmodels.stats.multitest import multipletests
+from scipy.stats import false_discovery_control
 
 from v2mlib.checks import InputError
-
-_METHODS = {"holm": "holm", "bh": "fdr_bh", "by": "fdr_by"}
 
 
 def adjust(table, family=None, *, p_value="p_value", methods=("holm", "bh", "by")):
@@ -56,6 +54,23 @@ def adjust(table, family=None, *, p_value="p_value", methods=("holm", "bh", "by"
         corrected = np.empty_like(p)
         for number in np.unique(families):
             members = families == number
-            corrected[members] = multipletests(p[members], method=_METHODS[method])[1]
+            corrected[members] = _METHODS[method](p[members])
         found[f"{p_value}_{method}"] = corrected
     return found
+
+
+def _holm(p):
+    """Holm's step-down p-values."""
+    order = np.argsort(p)
+    steps = np.maximum.accumulate((len(p) - np.arange(len(p))) * p[order])
+    corrected = np.empty_like(p)
+    corrected[order] = np.minimum(steps, 1)
+    return corrected
+
+
+# Not statsmodels' multipletests: it collects garbage at every call, 0.3 s in a large process.
+_METHODS = {
+    "holm": _holm,
+    "bh": lambda p: false_discovery_control(p, method="bh"),
+    "by": lambda p: false_discovery_control(p, method="by"),
+}
