@@ -12,6 +12,7 @@ from v2mlib.checks import InputError
 from v2mlib.datasets.torch_datasets import CropConfig
 from v2mlib.fitting import adversarial
 from v2mlib.fitting.adversarial import AdversarialConfig, AdversarialTask, train_adversarial
+from v2mlib.fitting.adversarial_task import seen_and_heard
 from v2mlib.fitting.task import EngineConfig, TrainingError
 from v2mlib.models import VoiceEncoder
 
@@ -197,7 +198,7 @@ def test_people_who_are_only_heard_or_only_seen_are_left_out(made):
     index = store.index.copy()
     index.loc[index["identity"] == "id00003", "n_frames"] = 0
     heard = dataclasses.replace(store, index=index)
-    found = adversarial.seen_and_heard(world, heard, "train")
+    found = seen_and_heard(world, heard, "train")
     assert found == [f"id{number:05d}" for number in (2, 4, 5, 6, 7, 8)]
 
 

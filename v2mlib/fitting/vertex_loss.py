@@ -107,12 +107,7 @@ class MeshRoots(nn.Module):
 
 
 class VertexLoss(MeshRoots):
-    """Mean squared distance between the vertices of two faces.
-
-    Parameters
-    ----------
-    model : MorphableModel
-        Whose faces are compared.
+    """Mean squared distance between the vertices of two faces of a model.
 
     Examples
     --------

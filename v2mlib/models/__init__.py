@@ -8,6 +8,7 @@ _HOMES = {
     "Face": "face",
     "FaceEmbedder": "discriminator",
     "Generator": "generator",
+    "ImageHeads": "image_heads",
     "ImageToFace": "image_to_face",
     "MobileNetV1": "mobilenet_v1",
     "MobileNetV2": "mobilenet_v2",

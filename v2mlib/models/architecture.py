@@ -2,7 +2,10 @@
 
 import dataclasses
 
+from v2mlib.models.generator import Generator
 from v2mlib.models.heads import CoefficientHeads
+from v2mlib.models.image_heads import ImageHeads
+from v2mlib.models.image_to_face import ImageToFace
 from v2mlib.models.voice_encoder import VoiceEncoder
 
 
@@ -24,6 +27,10 @@ class Architecture:
         Before the heads, while training.
     minimum_frames : int
         Shorter utterances are repeated until they have as many frames of 10 ms.
+    generator_channels : tuple of int
+        Of a generator whose images are read, instead of linear heads; empty for those.
+    image_to_face : dict
+        Then what reads them: `network`, `width`, `image_size` of an `ImageToFace`.
     """
 
     n_mels: int = 64
@@ -33,20 +40,41 @@ class Architecture:
     n_expression: int = 10
     dropout: float = 0.0
     minimum_frames: int = 200
+    generator_channels: tuple = ()
+    image_to_face: dict = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
         """Take lists for tuples, as JSON has them."""
-        object.__setattr__(self, "channels", tuple(self.channels))
+        for name in ("channels", "generator_channels"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+
+    def described(self):
+        """Tell it as plain data.
+
+        Returns
+        -------
+        dict
+            What `Architecture` takes; without what linear heads have no use for.
+        """
+        return {
+            name: value for name, value in dataclasses.asdict(self).items() if value not in ((), {})
+        }
 
     def build(self):
         """Build the networks, freshly initialised.
 
         Returns
         -------
-        tuple of (VoiceEncoder, CoefficientHeads)
+        tuple of (VoiceEncoder, CoefficientHeads or ImageHeads)
             In training mode.
         """
         encoder = VoiceEncoder(self.n_mels, self.channels, self.embedding_size)
+        if self.generator_channels:
+            coefficients = {"n_shape": self.n_shape, "n_expression": self.n_expression}
+            return encoder, ImageHeads(
+                Generator(self.embedding_size, self.generator_channels),
+                ImageToFace(**{**self.image_to_face, **coefficients}),
+            )
         heads = CoefficientHeads(
             self.n_shape,
             self.n_expression,

@@ -54,6 +54,8 @@ class ImageToFace(nn.Module):
         Coefficients of the face model.
     image_size : int, pixels
         Images are brought to this size (bilinearly) before they go in.
+    align_corners : bool
+        Whether corner pixels stay in the corners then, as in the released code.
 
     Attributes
     ----------
@@ -85,6 +87,7 @@ class ImageToFace(nn.Module):
         n_shape=40,
         n_expression=10,
         image_size=IMAGE_SIZE,
+        align_corners=False,
     ):
         super().__init__()
         self.settings = {
@@ -94,6 +97,8 @@ class ImageToFace(nn.Module):
             "n_expression": n_expression,
             "image_size": image_size,
         }
+        if align_corners:  # a card that says nothing of it stays true
+            self.settings["align_corners"] = True
         n_outputs = N_POSE + n_shape + n_expression
         if network == "mobilenet_v1":
             self.network = MobileNetV1(width, n_outputs)
@@ -125,7 +130,10 @@ class ImageToFace(nn.Module):
         check_shape(images, {"batch": None, "rgb": 3, "row": None, "column": None}, "images")
         size = self.settings["image_size"]
         if images.shape[2:] != (size, size):
-            images = nn.functional.interpolate(images, (size, size), mode="bilinear")
+            corners = self.settings.get("align_corners", False)
+            images = nn.functional.interpolate(
+                images, (size, size), mode="bilinear", align_corners=corners
+            )
         found = self.network.features(whiten(127.5 * (images + 1)))
         parameters = found.outputs.float() * self.std + self.mean
         n_shape = self.settings["n_shape"]

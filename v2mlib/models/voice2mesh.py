@@ -1,6 +1,5 @@
 """Voice2Mesh: a recording goes in, a face comes out."""
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -34,8 +33,8 @@ class Voice2Mesh:
     ----------
     encoder : VoiceEncoder
         The voice encoder.
-    heads : CoefficientHeads
-        The heads.
+    heads : CoefficientHeads or ImageHeads
+        From embeddings to coefficients.
     face_model : MorphableModel
         What the heads predict coefficients of.
     architecture : Architecture
@@ -70,7 +69,8 @@ class Voice2Mesh:
         Parameters
         ----------
         name_or_path : str or path
-            A shipped name ("phantom"), or a ``.safetensors`` file with its card beside it.
+            A shipped name ("phantom"), a ``.safetensors`` file with its card beside it, or the
+            folder of a finished training, with `model.safetensors` in it.
         device : torch.device or str
             Where the networks are put.
 
@@ -93,6 +93,8 @@ class Voice2Mesh:
                 "is unknown",
                 f"known: {', '.join(SHIPPED)}; or give a .safetensors file",
             )
+        if path.is_dir():
+            path = _weights_in(path)
         tensors, card = read_weights(path)
         if card.get("kind") != KIND:
             raise InputError(
@@ -102,7 +104,7 @@ class Voice2Mesh:
             architecture = Architecture(**card["architecture"])
             encoder, heads = architecture.build()
             face_name, wanted = card["face_model"]["name"], card["face_model"]["fingerprint"]
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        except (KeyError, TypeError, ValueError, RuntimeError, InputError) as error:
             raise InputError(
                 path.with_suffix(".json"), f"is incomplete ({error})", "copy it again"
             ) from None
@@ -157,7 +159,7 @@ class Voice2Mesh:
         rest = {key: value for key, value in self.card.items() if key not in _OWN_KEYS}
         card = {
             "kind": KIND,
-            "architecture": dataclasses.asdict(self.architecture),
+            "architecture": self.architecture.described(),
             "face_model": {
                 "name": face_name,
                 "topology": self.face_model.topology,
@@ -337,6 +339,19 @@ def _batches(lengths):
         batch.append(int(row))
     if batch:
         yield batch
+
+
+def _weights_in(folder):
+    """Find the weights in the folder of a training."""
+    path = folder / "model.safetensors"
+    if path.exists():
+        return path
+    unfinished = (folder / "last.pt").exists()
+    raise InputError(
+        folder,
+        "is a training that is not finished" if unfinished else f"holds no {path.name}",
+        "start the same command again to finish it" if unfinished else "give a .safetensors file",
+    )
 
 
 def _face_model_of(path, name):

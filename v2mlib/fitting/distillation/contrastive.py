@@ -9,6 +9,7 @@ from v2mlib.checks import InputError, ShapeError
 from v2mlib.fitting.distillation.base import DistillationLoss, unit
 
 _MEMORIES = ("student_memory", "teacher_memory")
+_UNKNOWN = torch.finfo(torch.float32).min  # finite, as all weights of a sound training are
 
 
 class Contrastive(DistillationLoss):
@@ -102,7 +103,7 @@ class Contrastive(DistillationLoss):
         self.teacher_projection = nn.Linear(teacher_size, feature_size)
         for name in _MEMORIES:
             self.register_buffer(name, torch.zeros(0, feature_size))
-        self.register_buffer("log_partition", torch.full((2,), math.nan))
+        self.register_buffer("log_partition", torch.full((2,), _UNKNOWN))
         self._grow(n_samples or 0)
 
     def compare(self, student, teacher, index):
@@ -170,7 +171,7 @@ class Contrastive(DistillationLoss):
             both = torch.cat([positive[:, None], negative], 1)
             mean = both.logsumexp((0, 1)) - math.log(len(both) * (n_negatives + 1))
             known = self.log_partition[direction]
-            now = torch.where(known.isnan(), mean + math.log(len(self.student_memory)), known)
+            now = torch.where(known == _UNKNOWN, mean + math.log(len(self.student_memory)), known)
             if self.training:
                 self.log_partition[direction] = now
         return now
