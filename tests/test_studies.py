@@ -39,15 +39,46 @@ def test_the_bootstrap_is_that_of_loops():
     table = questions.set_index(["subject", "item"])["chosen"]
     rng = np.random.default_rng(0)
     subjects, items = (questions[name].unique() for name in ("subject", "item"))
-    draws = []
+    draws = {"subject": [], "item": [], "both": []}
     for _ in range(3000):
         people, faces = rng.choice(subjects, len(subjects)), rng.choice(items, len(items))
-        drawn = [table[s, i] for s in people for i in faces if (s, i) in table.index]
-        draws.append(np.mean(drawn))
-    ours = cluster_bootstrap(questions, n_resamples=20_000).iloc[0]
-    assert ours.standard_error == pytest.approx(np.std(draws, ddof=1), rel=0.06)
-    assert ours.ci_low == pytest.approx(np.quantile(draws, 0.025), abs=0.03)
-    assert ours.proportion == questions["chosen"].mean()
+        for way, drawn in (("both", (people, faces)), ("subject", (people, items)),
+                           ("item", (subjects, faces))):  # fmt: skip
+            cells = [table[s, i] for s in drawn[0] for i in drawn[1] if (s, i) in table.index]
+            draws[way].append(np.mean(cells))
+    raw = {way: np.var(values, ddof=1) for way, values in draws.items()}
+    by = {"subject": raw["subject"] * 12 / 11, "item": raw["item"] * 5 / 4}
+    noise = (raw["both"] - raw["subject"] - raw["item"]) * 12 / 11 * 5 / 4
+    expected = by | {"both": by["subject"] + by["item"] - noise}
+    for way, variance in expected.items():
+        ours = cluster_bootstrap(questions, draw=way, n_resamples=20_000).iloc[0]
+        assert ours.standard_error == pytest.approx(np.sqrt(variance), rel=0.06)
+        assert ours.proportion == questions["chosen"].mean()
+        assert ours.ci_low < ours.proportion < ours.ci_high
+    with pytest.raises(InputError, match="draw 'people' is unknown"):
+        cluster_bootstrap(questions, draw="people")
+
+
+def test_a_full_table_has_the_variance_of_its_mean_squares():
+    """Of crossed random effects: (people + questions - rest) / cells, in mean squares."""
+    answers = simulate_study(StudyDesign(n_subjects=40, sections=("one",), n_items=12), seed=5)
+    table = require_answers(answers).pivot(index="subject", columns="item", values="chosen")
+    cells = table.to_numpy(float)
+    rows, columns = cells.mean(1), cells.mean(0)
+    rest = cells - rows[:, None] - columns + cells.mean()
+    squares = [rows.var(ddof=1) / 40, columns.var(ddof=1) / 12]
+    squares.append((rest**2).sum() / (39 * 11 * cells.size))
+    variance = squares[0] + squares[1] - squares[2]
+    ours = cluster_bootstrap(answers, n_resamples=60_000).iloc[0]
+    assert ours.standard_error == pytest.approx(np.sqrt(variance), rel=0.03)
+    df = variance**2 / (squares[0] ** 2 / 39 + squares[1] ** 2 / 11)
+    assert ours.degrees_of_freedom == pytest.approx(df, rel=0.06)
+
+
+def test_answers_all_alike_have_no_interval():
+    alike = cluster_bootstrap(simulate_study(StudyDesign(n_subjects=5)).assign(chosen=True))
+    assert alike["proportion"].eq(1).all()
+    assert alike[["ci_low", "ci_high", "p_value"]].isna().all(axis=None)
 
 
 def test_the_naive_test_is_too_sure_where_questions_differ():

@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from scipy.optimize import brentq, minimize
-from scipy.special import expit, log_ndtr
-from scipy.stats import norm
+from scipy.special import expit
+from scipy.stats import t as student
 
 from v2mlib.checks import InputError
 from v2mlib.stats.preference import OVERALL
@@ -26,11 +26,14 @@ class MixedPreference(NamedTuple):
     proportion : float
         Probability that a typical person prefers our face in a typical question.
     ci_low, ci_high : float
-        Its interval by profile likelihood.
+        Its interval: what the test, two-sided, does not reject (profile likelihood).
     p_value : float
-        One-sided, of a proportion of 0.5 or less: signed root of the likelihood ratio.
+        One-sided, of a proportion of 0.5 or less: signed root of the likelihood ratio, read as
+        Student's t.
     log10_p : float
         Its decimal logarithm.
+    degrees_of_freedom : float
+        Of that t: Satterthwaite's, near the number of questions less 1 where questions differ.
     order_bias : float, logits
         In favour of the face shown first.
     subject_sd, item_sd : float, logits
@@ -46,6 +49,7 @@ class MixedPreference(NamedTuple):
     ci_high: float
     p_value: float
     log10_p: float
+    degrees_of_freedom: float
     order_bias: float
     subject_sd: float
     item_sd: float
@@ -60,8 +64,7 @@ def mixed_preference(answers, *, confidence=0.95):
 
     ``logit P(chosen) = b + o (shown first ? 1 : -1) + u_subject + w_item``, `u` and `w` normal
     with spreads of their own. The likelihood is GPBoost's (Laplace's approximation), the test
-    and the interval are of likelihood ratios, because Wald's are too sure with as few
-    questions as studies have.
+    and the interval are of likelihood ratios.
 
     Parameters
     ----------
@@ -82,6 +85,14 @@ def mixed_preference(answers, *, confidence=0.95):
         If the answers are no table of answers, are all alike, come from one subject or item, or
         GPBoost is not installed.
 
+    Notes
+    -----
+    With ten questions, a likelihood ratio compared with chi-squared rejects too often: the
+    spread of questions is estimated from ten of them. For the mean of n normal values the signed
+    root r and Student's t say the same through ``r**2 = n log(1 + t**2 / (n - 1))``. That
+    relation is used here, with Satterthwaite's degrees of freedom from the fitted spreads in the
+    place of ``n - 1``.
+
     References
     ----------
     Jaeger, "Categorical data analysis: away from ANOVAs and towards logit mixed models", 2008;
@@ -93,16 +104,17 @@ def mixed_preference(answers, *, confidence=0.95):
     likelihood = _Likelihood(questions)
     best = likelihood.maximise()
     bias, preference = best.x[0], best.x[1]
-    null = likelihood.maximise(preference=0.0)
-    root = math.copysign(math.sqrt(max(0.0, 2 * (null.fun - best.fun))), preference)
-    low, high = _profile_interval(likelihood, best, confidence)
-    log_p = float(log_ndtr(-root))
+    df = degrees_of_freedom(best.x, likelihood.sizes, len(questions))
+    t = signed_t(best, likelihood.maximise(preference=0.0), df)
+    low, high = _profile_interval(likelihood, best, df, confidence)
+    log_p = float(student.logsf(t, df))
     return MixedPreference(
         proportion=float(expit(preference)),
         ci_low=low,
         ci_high=high,
         p_value=math.exp(log_p),
         log10_p=log_p / math.log(10),
+        degrees_of_freedom=df,
         order_bias=float(bias),
         subject_sd=float(np.exp(best.x[2])),
         item_sd=float(np.exp(best.x[3])),
@@ -140,6 +152,58 @@ def mixed_preference_table(answers, *, confidence=0.95):
     table = pd.DataFrame(fits)
     table.insert(0, "section", list(parts))
     return table
+
+
+def degrees_of_freedom(parameters, sizes, n_answers):
+    """Satterthwaite's degrees of freedom of the preference, from the fitted spreads.
+
+    Parameters
+    ----------
+    parameters : sequence of float
+        Order bias, preference, logarithms of the subjects' and the items' sd (logits).
+    sizes : tuple of int
+        Numbers of subjects and of items.
+    n_answers : int
+        Answers.
+
+    Returns
+    -------
+    float
+        Large where neither subjects nor items differ.
+
+    Examples
+    --------
+    Where only ten questions differ, there are nine:
+
+    >>> round(degrees_of_freedom([0, 0, math.log(1e-3), math.log(5)], (10000, 10), 100000), 1)
+    9.0
+    """
+    chance = expit(parameters[1])
+    noise = 1 / (chance * (1 - chance) * n_answers)
+    shares = [math.exp(2 * parameters[2 + k]) / sizes[k] for k in (0, 1)]
+    uncertain = sum(share**2 / (size - 1) for share, size in zip(shares, sizes, strict=True))
+    # The answers' own noise is known from the model, not estimated.
+    return float(min((noise + sum(shares)) ** 2 / uncertain, n_answers))
+
+
+def signed_t(best, null, df):
+    """Signed root of a likelihood ratio on the scale of Student's t.
+
+    Parameters
+    ----------
+    best, null : scipy OptimizeResult
+        Maximised freely, and with the preference held: ``x`` and ``fun``.
+    df : float
+        Degrees of freedom.
+
+    Returns
+    -------
+    float
+        With the sign of the difference of the two preferences.
+    """
+    drop = max(0.0, null.fun - best.fun)
+    size = math.sqrt(df * math.expm1(min(2 * drop / (df + 1), 700.0)))  # no overflow
+    return math.copysign(size, best.x[1] - null.x[1])
 
 
 class _Likelihood:
@@ -182,15 +246,18 @@ class _Likelihood:
         sds = (math.log(_SMALLEST_SD), math.log(_LARGEST_SD))
         bounds = [(-_SURE, _SURE), (-_SURE, _SURE), sds, sds]
         start = np.array(start, dtype=float)
+        start[2:] = np.maximum(start[2:], -2.0)  # nearer to no spread the likelihood is flat
         if preference is not None:
             start[1], bounds[1] = preference, (preference, preference)
-        options = {"ftol": 1e-12, "gtol": 1e-7, "maxiter": 500}
+        # The mode of the effects is found to some 1e-7: smaller steps would differentiate that.
+        options = {"eps": 1e-4, "ftol": 1e-11, "gtol": 1e-4, "maxiter": 500}
         return minimize(self, start, method="L-BFGS-B", bounds=bounds, options=options)
 
 
-def _profile_interval(likelihood, best, confidence):
-    """Preferences whose likelihood ratio stays below the chi-squared quantile."""
-    drop = norm.isf((1 - confidence) / 2) ** 2 / 2
+def _profile_interval(likelihood, best, df, confidence):
+    """Preferences that a two-sided test does not reject."""
+    limit = float(student.isf((1 - confidence) / 2, df))
+    drop = (df + 1) / 2 * math.log1p(limit**2 / df)
 
     def excess(preference):
         return likelihood.maximise(preference, start=best.x).fun - best.fun - drop
