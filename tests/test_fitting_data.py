@@ -1,6 +1,7 @@
 """Feature store, training batches, baselines."""
 
 import json
+import threading
 from types import SimpleNamespace
 
 import fitting_made
@@ -12,6 +13,7 @@ import torch
 
 from v2mlib.checks import InputError
 from v2mlib.datasets import features
+from v2mlib.datasets.ahead import Ahead
 from v2mlib.datasets.features import LogMelStore
 from v2mlib.datasets.shards import map_frames, write_frames
 from v2mlib.datasets.torch_datasets import CropConfig, ResidentUtterances, identity_mean
@@ -148,10 +150,12 @@ class TestBatches:
 
     def test_processes_share_each_batch(self, utterances):
         resident, _ = utterances
-        whole = resident.sample(2, 10)
-        parts = [resident.sample(2, 10, rank=rank, n_ranks=3) for rank in range(3)]
+        whole = resident.sample(2, 12)
+        parts = [resident.sample(2, 12, rank=rank, n_ranks=3) for rank in range(3)]
         for rank, part in enumerate(parts):
             assert torch.equal(part.log_mel, whole.log_mel[rank::3])
+        with pytest.raises(InputError, match="batch of 10 cannot be shared evenly by 3 proc"):
+            resident.sample(2, 10, n_ranks=3)
 
     def test_crops_from_disk_are_those_from_memory(self, utterances, tmp_path):
         _, store = utterances
@@ -164,10 +168,44 @@ class TestBatches:
         memory = ResidentUtterances(mapped, names, resident=True)
         assert isinstance(disk.frames, np.memmap)
         assert isinstance(memory.frames, torch.Tensor)
-        for step in range(3):
-            crop = CropConfig(0.5, 3.0)
+        crop = CropConfig(0.5, 3.0)
+        for step in (0, 1, 2, 3, 7, 8, 2):  # also where a run goes on from elsewhere
             one, other = (kept.sample(step, 32, crop=crop) for kept in (disk, memory))
             assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+        assert len(disk._ahead._begun) == 2
+        one, other = (kept.crops(torch.tensor([3, 1]), 80) for kept in (disk, memory))
+        assert torch.equal(one, other)
+
+    def test_batches_are_made_ahead_in_another_thread(self):
+        made = []
+
+        def make(step, size):
+            made.append((step, size, threading.current_thread().name))
+            return step * size
+
+        ahead = Ahead(make)
+        assert [ahead(step, 10) for step in (0, 1, 2)] == [0, 10, 20]
+        assert ahead(2, 7) == 14
+        here = threading.current_thread().name
+        assert [entry[:2] for entry in made if entry[2] == here] == [(0, 10), (2, 7)]
+        assert {(1, 10), (2, 10)} <= {entry[:2] for entry in made if entry[2] != here}
+
+    def test_what_goes_wrong_ahead_is_told_when_it_is_needed(self):
+        ahead = Ahead(lambda step: 1 / (step - 2))
+        assert ahead(0) == -0.5
+        assert ahead(1) == -1.0
+        with pytest.raises(ZeroDivisionError):
+            ahead(2)
+
+    def test_a_batch_names_its_utterances(self, utterances):
+        resident, store = utterances
+        batch = resident.sample(4, 6)
+        batch.log_mel[2, 5, 7] = torch.nan
+        names = resident.names(batch)
+        assert names["not finite"] == [names["utterances"][2]]
+        for name, row in zip(names["utterances"], batch.utterance, strict=True):
+            found = store.index.iloc[int(row)]
+            assert name == f"{found['identity']}/{found['utterance']}"
 
     def test_promised_and_written_frames_must_agree(self, tmp_path):
         with pytest.raises(InputError, match="would hold 3 frames, not 4"):

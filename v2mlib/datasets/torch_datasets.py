@@ -12,6 +12,7 @@ import psutil
 import torch
 
 from v2mlib.checks import InputError
+from v2mlib.datasets.ahead import Ahead
 from v2mlib.datasets.shards import NO_SPLIT
 
 FRAMES_PER_SECOND = 100
@@ -72,8 +73,9 @@ class Batch(NamedTuple):
 class ResidentUtterances:
     """Utterances of some identities, on a device where they fit.
 
-    Where they do not, crops are read from the mapped file one by one: nothing but the crops
-    themselves is read, and the system keeps in memory what it has room for.
+    Where they do not, crops are read from the mapped file one by one, the next batches in the
+    background: nothing but the crops themselves is read, and the system keeps in memory what it
+    has room for.
 
     Parameters
     ----------
@@ -85,7 +87,7 @@ class ResidentUtterances:
         Where to put the features.
     resident : bool, optional
         Whether to hold all features there; by default if they take less than half of what is
-        free. Batches do not depend on it.
+        free, of this process's part where several share a machine. Batches do not depend on it.
 
     Attributes
     ----------
@@ -130,13 +132,15 @@ class ResidentUtterances:
         else:
             starts, self.frames = usable["start"], store.frames
 
-        def put(values):
-            return torch.tensor(np.array(values), dtype=torch.int64, device=device)
-
-        self.start, self.n_frames = put(starts), put(n_frames)
-        self.identity, self.utterance = put(np.sort(whose)), put(usable.index.to_numpy())
-        counts = torch.bincount(self.identity, minlength=len(self.identities))
-        self._count, self._first = counts, counts.cumsum(0) - counts
+        tables = [starts, n_frames, np.sort(whose), usable.index.to_numpy()]
+        tables = [torch.tensor(np.array(table), dtype=torch.int64) for table in tables]
+        self.start, self.n_frames, self.identity, self.utterance = (t.to(device) for t in tables)
+        counts = torch.bincount(tables[2], minlength=len(self.identities))
+        # What batches are cut from lies where the frames are.
+        self._home = torch.device(device if resident else "cpu")
+        self._tables = [t.to(self._home) for t in (*tables, counts, counts.cumsum(0) - counts)]
+        self._names = usable["identity"].astype(str) + "/" + usable["utterance"].astype(str)
+        self._ahead = Ahead(self._drawn)
 
     def __len__(self):
         """Count the utterances."""
@@ -159,16 +163,22 @@ class ResidentUtterances:
         tensor of float32, (batch, frame, mel=64), standard deviations
             The pieces.
         """
-        length = self.n_frames[clips]
+        clips = clips.to(self._home)
+        offset = None if offset is None else offset.to(self._home)
+        return self._cut(clips, n_frames, offset).to(self.start.device)
+
+    def _cut(self, clips, n_frames, offset):
+        """Cut pieces, all tensors where the frames are."""
+        start, length = (table[clips] for table in self._tables[:2])
         first = torch.zeros_like(length)
         if offset is not None:
             room = (length - n_frames).clamp_min(0)
             first = torch.minimum((offset * (room + 1)).long(), room)
         inside = (first[:, None] + torch.arange(n_frames, device=length.device)) % length[:, None]
-        rows = self.start[clips][:, None] + inside
-        if not self.resident:
-            return torch.from_numpy(self.frames[rows.cpu().numpy()]).to(rows.device).float()
-        return self.frames[rows].float()
+        rows = start[:, None] + inside
+        if self.resident:
+            return self.frames[rows].float()
+        return torch.from_numpy(self.frames[rows.numpy()]).float()
 
     def sample(self, step, batch_size, *, crop=None, seed=0, rank=0, n_ranks=1):
         """Draw a training batch in which every identity is as likely as any other.
@@ -193,7 +203,23 @@ class ResidentUtterances:
         -------
         Batch
             The process's share; together the same whatever the number of processes.
+
+        Raises
+        ------
+        InputError
+            If the batch cannot be dealt evenly: means over unequal shares would be of others.
         """
+        share_evenly(batch_size, n_ranks)
+        options = (step, batch_size, crop or CropConfig(), seed, rank, n_ranks)
+        if self.resident:
+            return self._drawn(*options)
+        device, batch = self.start.device, self._ahead(*options)
+        if device.type == "cuda":
+            batch = (part.pin_memory() for part in batch)
+        return Batch(*(part.to(device, non_blocking=True) for part in batch))
+
+    def _drawn(self, step, batch_size, crop, seed, rank, n_ranks):
+        """Draw a batch where the frames are."""
         dealt = torch.arange(step * batch_size, (step + 1) * batch_size)
         n_identities = len(self.identities)
         rounds = dealt // n_identities
@@ -206,15 +232,33 @@ class ResidentUtterances:
         generator = _generator(seed, 1, step)
         whose = orders[rounds - rounds[0], dealt % n_identities]
         shares = torch.rand(2, batch_size, generator=generator)
-        shortest, longest = (crop or CropConfig()).frames
+        shortest, longest = crop.frames
         n_frames = int(torch.randint(shortest, longest + 1, (), generator=generator))
 
         mine = slice(rank, None, n_ranks)
-        device = self.start.device
-        whose, (pick, offset) = whose[mine].to(device), shares[:, mine].to(device)
-        within = (pick * self._count[whose]).long().clamp_max(self._count[whose] - 1)
-        clips = self._first[whose] + within
-        return Batch(self.crops(clips, n_frames, offset), whose, self.utterance[clips])
+        whose, (pick, offset) = whose[mine].to(self._home), shares[:, mine].to(self._home)
+        _, _, _, utterance, count, first = self._tables
+        within = (pick * count[whose]).long().clamp_max(count[whose] - 1)
+        clips = first[whose] + within
+        return Batch(self._cut(clips, n_frames, offset), whose, utterance[clips])
+
+    def names(self, batch):
+        """Name the utterances of a batch, those apart whose features are not finite.
+
+        Parameters
+        ----------
+        batch : Batch
+            Drawn here.
+
+        Returns
+        -------
+        dict of str to list of str
+            Identity and utterance of each, under "utterances" and under "not finite".
+        """
+        names = self._names.loc[batch.utterance.cpu().numpy()].tolist()
+        finite = batch.log_mel.isfinite().all((1, 2)).tolist()
+        bad = [name for name, is_fine in zip(names, finite, strict=True) if not is_fine]
+        return {"not finite": bad, "utterances": names}
 
     def whole(self, *, batch_frames=48_000, minimum_frames=1):
         """All utterances in full, in batches of similar length.
@@ -269,11 +313,37 @@ def identity_mean(values, identity, n_identities):
     return total / count.view(-1, *[1] * (values.ndim - 1))
 
 
+def share_evenly(batch_size, n_ranks):
+    """Refuse a batch that processes cannot share evenly.
+
+    Parameters
+    ----------
+    batch_size : int
+        Samples in all.
+    n_ranks : int
+        Processes.
+
+    Raises
+    ------
+    InputError
+        If it leaves a rest.
+    """
+    if batch_size % n_ranks:
+        raise InputError(
+            f"a batch of {batch_size}",
+            f"cannot be shared evenly by {n_ranks} processes",
+            f"choose a multiple of {n_ranks}",
+        )
+
+
 def _free(device):
-    """Bytes that are free where tensors are to be put."""
+    """Bytes that are free where tensors are to be put, of this process's part."""
     if torch.device(device).type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    return psutil.virtual_memory().available
+    several = torch.distributed.is_available() and torch.distributed.is_initialized()
+    return psutil.virtual_memory().available // (
+        torch.distributed.get_world_size() if several else 1
+    )
 
 
 def _generator(*key):

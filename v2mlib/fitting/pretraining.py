@@ -11,8 +11,8 @@ from v2mlib.datasets.features import log_mel_store
 from v2mlib.datasets.torch_datasets import CropConfig, ResidentUtterances, identity_mean
 from v2mlib.fitting.data import embed_all, split_names
 from v2mlib.fitting.engine import fit
-from v2mlib.fitting.schedules import warm_cosine
-from v2mlib.fitting.task import EngineConfig, Task, Training
+from v2mlib.fitting.task import EngineConfig, Training
+from v2mlib.fitting.voice_task import VoiceTask
 from v2mlib.models.voice_encoder import EMBEDDING_SIZE, VoiceEncoder
 
 
@@ -107,7 +107,7 @@ def pretrain_encoder(world, *, out, config=None, workers=None, progress=True):
     return Pretraining(task.networks["encoder"].cpu(), training)
 
 
-class PretrainingTask(Task):
+class PretrainingTask(VoiceTask):
     """Speaker identification on crops of voices.
 
     Parameters
@@ -145,21 +145,6 @@ class PretrainingTask(Task):
             )
         }
 
-    def rate(self, step):
-        """Give the factor on the learning rate.
-
-        Parameters
-        ----------
-        step : int
-            From 0.
-
-        Returns
-        -------
-        float
-            A rise, then half a cosine.
-        """
-        return warm_cosine(step, self.config.engine.n_steps, self.config.warmup)
-
     def prepare(self, device):
         """Put the features on the device.
 
@@ -168,7 +153,7 @@ class PretrainingTask(Task):
         device : torch.device
             Where the networks are.
         """
-        self.train, self.validation = (
+        self.heard, self.validation = (
             ResidentUtterances(self.store, self.names[split], device=device)
             for split in ("train", "validation")
         )
@@ -190,18 +175,10 @@ class PretrainingTask(Task):
         dict of str to tensor
             `loss`, in nats, and `accuracy` of the crops.
         """
-        config = self.config
-        batch = self.train.sample(
-            number,
-            config.batch_size,
-            crop=config.crop,
-            seed=config.engine.seed,
-            rank=share[0],
-            n_ranks=share[1],
-        )
+        batch = self.batch(number, share)
         embedding = self.networks["encoder"](batch.log_mel)
         cosines = self.networks["identities"](embedding)
-        loss = nn.functional.cross_entropy(config.sharpness * cosines, batch.identity)
+        loss = nn.functional.cross_entropy(self.config.sharpness * cosines, batch.identity)
         update(loss, "all")
         accuracy = (cosines.argmax(1) == batch.identity).float().mean()
         return {"loss": loss, "accuracy": accuracy}

@@ -14,8 +14,8 @@ from v2mlib.faces.lines import DIVISOR, RATIO_LINES
 from v2mlib.fitting.data import embed_all, references_of, split_names, world_kind
 from v2mlib.fitting.engine import fit
 from v2mlib.fitting.pretraining import PretrainingConfig, pretrain_encoder
-from v2mlib.fitting.schedules import warm_cosine
-from v2mlib.fitting.task import EngineConfig, Task, Training
+from v2mlib.fitting.task import EngineConfig, Training
+from v2mlib.fitting.voice_task import VoiceTask
 from v2mlib.metrics.ratios import line_jacobian
 from v2mlib.models.architecture import Architecture
 from v2mlib.models.voice2mesh import Voice2Mesh
@@ -165,7 +165,7 @@ def train_supervised(world, *, out, config=None, encoder=None, workers=None, pro
     return SupervisedTraining(model, training)
 
 
-class SupervisedTask(Task):
+class SupervisedTask(VoiceTask):
     """Regression of coefficients on crops of voices.
 
     Parameters
@@ -216,21 +216,6 @@ class SupervisedTask(Task):
                 groups.append({"params": parameters, "lr": self.config.learning_rate * rates[name]})
         return {"all": torch.optim.AdamW(groups, weight_decay=self.config.weight_decay)}
 
-    def rate(self, step):
-        """Give the factor on the learning rate.
-
-        Parameters
-        ----------
-        step : int
-            From 0.
-
-        Returns
-        -------
-        float
-            A rise, then half a cosine.
-        """
-        return warm_cosine(step, self.config.engine.n_steps, self.config.warmup)
-
     def prepare(self, device):
         """Put features and references on the device.
 
@@ -245,7 +230,7 @@ class SupervisedTask(Task):
             self.utterances[split] = utterances
             found = self.references.of(utterances.identities)
             self.targets[split] = tuple(part.to(device) for part in found)
-        shape = self.targets["train"][0]
+        self.heard, shape = self.utterances["train"], self.targets["train"][0]
         self.criterion = CoefficientLoss(self.config.loss, self.face_model, shape)
 
     def step(self, number, update, share):
@@ -265,15 +250,7 @@ class SupervisedTask(Task):
         dict of str to tensor
             `loss`, see `CoefficientLoss`.
         """
-        config = self.config
-        batch = self.utterances["train"].sample(
-            number,
-            config.batch_size,
-            crop=config.crop,
-            seed=config.engine.seed,
-            rank=share[0],
-            n_ranks=share[1],
-        )
+        batch = self.batch(number, share)
         predicted = self.networks["heads"](self.networks["encoder"](batch.log_mel))
         targets = (part[batch.identity] for part in self.targets["train"])
         loss = self.criterion(predicted, targets)
