@@ -27,7 +27,9 @@ QUICK = ImageCheckConfig(
     warmup=5,
     learning_rate=2e-3,
     batch_size=16,
-    engine=EngineConfig(n_steps=100, validate_every=50, checkpoint_every=100, precision="32-true"),
+    engine=EngineConfig(
+        n_steps=100, validate_every=50, checkpoint_every=100, keep_every=50, precision="32-true"
+    ),
 )
 
 
@@ -129,6 +131,21 @@ def test_classifier_learns_what_tells_the_sexes_apart(trained):
     images = {"told": torch.cat([bright, dark]), "swapped": torch.cat([dark, bright])}
     table = image_check(found.network, images, ["m", "m", "f", "f"], batch_size=5)
     assert table.set_index("method")["accuracy"].to_dict() == {"told": 1.0, "swapped": 0.0}
+
+
+def test_states_are_kept_as_they_were(trained):
+    folder = trained[1].training.folder
+    kept = sorted((folder / "kept").iterdir())
+    assert [path.name for path in kept] == ["000050.pt", "000100.pt"]
+    early, late = (torch.load(path, weights_only=True)["network"] for path in kept)
+    last = torch.load(folder / "last.pt", weights_only=True)["networks"]["network"]
+    assert all(torch.equal(late[name], last[name]) for name in last)
+    assert any(not torch.equal(early[name], late[name]) for name in last)
+    # Keeping states changes no result, so that a run may go on without.
+    engine = dataclasses.replace(QUICK.engine, keep_every=0)
+    train_image_check(
+        trained[0], out=folder, config=dataclasses.replace(QUICK, engine=engine), progress=False
+    )
 
 
 def test_weights_are_the_same_after_saving(trained, tmp_path):

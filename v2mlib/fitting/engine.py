@@ -148,6 +148,8 @@ class _Run:
                     if save or self._is_stale() or stop:
                         with self.watch.aside():
                             self._save()
+                    if config.keep_every and self.step % config.keep_every == 0:
+                        self.folder.write(f"kept/{self.step:06d}.pt", self._learned())
                     if stop and self.step < config.n_steps:
                         kept = self.folder.path / "last.pt"
                         raise TrainingInterrupted(stop, self.step, config.n_steps, kept)
@@ -236,6 +238,11 @@ class _Run:
 
     def _networks(self):
         return {name: network.state_dict() for name, network in self.task.networks.items()}
+
+    def _learned(self):
+        """States of what is trained."""
+        states = self._networks()
+        return {name: state for name, state in states.items() if name not in self.task.frozen}
 
     def _save(self):
         self.health.require_finite_weights(self.step)

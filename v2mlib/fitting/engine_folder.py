@@ -12,7 +12,7 @@ from v2mlib.checks import InputError
 from v2mlib.files import atomic
 
 #: Settings of the engine that change no result: a run may go on with others.
-WITHOUT_EFFECT = ("checkpoint_every", "profile", "tensorboard")
+WITHOUT_EFFECT = ("checkpoint_every", "keep_every", "profile", "tensorboard")
 
 
 class RunFolder:

@@ -42,6 +42,9 @@ class EngineConfig:
         Processes that share each batch, one per device.
     seed : int
         Of everything random.
+    keep_every : int
+        Updates between states of the networks that are kept for good, as ``kept/<step>.pt``;
+        0 keeps none.
     tensorboard : bool or None
         Whether to write a log for TensorBoard; None writes it where TensorBoard is installed.
     profile : bool
@@ -57,6 +60,7 @@ class EngineConfig:
     device: str = "auto"
     n_devices: int = 1
     seed: int = 0
+    keep_every: int = 0
     tensorboard: bool | None = None
     profile: bool = False
 
@@ -65,7 +69,7 @@ class EngineConfig:
         for name in ("n_steps", "validate_every", "checkpoint_every", "n_devices"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name}={getattr(self, name)}", "is too few", "choose 1 or more")
-        for name in ("patience", "clip_norm", "seed"):
+        for name in ("patience", "clip_norm", "keep_every", "seed"):
             if getattr(self, name) < 0:
                 raise InputError(f"{name}={getattr(self, name)}", "is negative", "choose 0 or more")
         if self.precision not in PRECISIONS:
