@@ -16,7 +16,7 @@ from v2mlib.faces import load_face_model
 from v2mlib.faces.cameras import Camera, frame, project
 from v2mlib.fitting import cascade as cascades
 from v2mlib.fitting.cascade import Cascade, predict_cascade
-from v2mlib.fitting.ship_evaluation import collect, deal_again
+from v2mlib.fitting.ship_predictions import collect, deal_again
 from v2mlib.fitting.shipped import ShippedPredictions, shipped_predictions, write_predictions
 from v2mlib.fitting.task import EngineConfig
 from v2mlib.fitting.teacher_training import TeacherConfig, train_teacher
