@@ -129,11 +129,15 @@ def test_missing_landmarks_are_not_drawn(model):
     view.picture((80, 80))
 
 
-def test_colours_by_numbers(model):
+def test_colours_by_numbers(model, monkeypatch):
     view = v2m.MeshView(model)
+    sent = []
+    monkeypatch.setattr(view, "send", lambda content, buffers: sent.append((content, buffers)))
     view.colour_by(np.arange(642.0), name="height", limits=(0, 641))
     assert view._scalars["name"] == "height"
-    assert np.frombuffer(view._scalars["values"], "<f4")[7] == 7
+    assert sent[0][0] == {"kind": "scalars"}
+    for numbers in (sent[0][1][0], view._packed()["values"]):
+        assert np.frombuffer(numbers, "<f4")[7] == 7
     view.colour_by("displacement")
     assert view._scalars["live"]
     view.picture((60, 60))

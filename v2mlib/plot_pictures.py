@@ -1,18 +1,23 @@
-"""Still pictures of the package's charts, without a browser: for paper and stored notebooks.
+"""Still pictures of the package's charts, without a browser: for papers and stored notebooks.
 
 Plotly draws in a browser. What `v2mlib.plots` makes is simple enough (bars, lines, squares) to
 be drawn again by matplotlib, so that pictures can be made anywhere.
 """
 
 import base64
+import contextlib
 import io
+from pathlib import Path
 
+import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
 from v2mlib.checks import InputError
+from v2mlib.files import atomic
 
 _DPI = 96
+_LETTERS = {"pdf.fonttype": 42, "svg.fonttype": "none"}  # letters stay letters, to be edited
 
 
 def draw(figure, *, width=760, scale=1.0):
@@ -72,15 +77,81 @@ def png_bytes(figure, **options):
     return stream.getvalue()
 
 
+def save_figure(figure, path, *, width_mm=170.0, dpi=300):
+    """Write a chart or a face for a paper.
+
+    Parameters
+    ----------
+    figure : plotly.graph_objects.Figure, MeshView or Comparison
+        A chart of `v2mlib.plots`, or a widget with a ``picture``.
+    path : path_like
+        Ends in ``.png``, ``.pdf`` or ``.svg``. Charts stay lines and letters in the last two;
+        a face is a picture in any of them.
+    width_mm : float, mm
+        On paper; a column of a journal has about 85, a page about 170.
+    dpi : int
+        Dots per inch of what is a picture.
+
+    Returns
+    -------
+    pathlib.Path
+        The file.
+
+    Raises
+    ------
+    InputError
+        If the ending is another, a size is not positive, or the chart holds a kind of trace
+        that is not drawn here.
+    """
+    path = Path(path)
+    kind = path.suffix.lower().removeprefix(".")
+    if kind not in ("png", "pdf", "svg"):
+        raise InputError(path.name, "is no picture's name", "end it in .png, .pdf or .svg")
+    if not (width_mm > 0 and dpi > 0):
+        raise InputError("width_mm and dpi", f"are {width_mm} and {dpi}", "give positive numbers")
+    inches = width_mm / 25.4
+    if hasattr(figure, "picture"):
+        sheet = _picture_sheet(figure, inches, dpi)
+    else:
+        # Drawn at its size on paper, so that letters are as large there as they are meant to be.
+        sheet = draw(figure, width=inches * _DPI)
+    with atomic(path) as partial, matplotlib.rc_context(_LETTERS):
+        sheet.savefig(partial, format=kind, dpi=dpi)
+    return path
+
+
+def _picture_sheet(face, inches, dpi):
+    """A page that is one picture, with as many dots as it needs."""
+    small = face.picture((60, 60))
+    side = round(inches * dpi * small.height / small.width)
+    picture = face.picture((side, side))
+    sheet = Figure(figsize=(inches, inches * picture.height / picture.width))
+    axes = sheet.add_axes((0, 0, 1, 1))
+    axes.imshow(np.asarray(picture), interpolation="none", aspect="auto")
+    axes.axis("off")
+    return sheet
+
+
 def in_notebooks():
-    """Keep plotly figures in notebooks small.
+    """Keep plotly figures in notebooks small, and seen where nothing runs.
 
     Plotly's own default writes its whole library (4 MB) into the notebook; JupyterLab and VS
-    Code bring it themselves.
+    Code bring it themselves. Each chart leaves a picture beside it, for export and for viewers
+    without plotly.
     """
     import plotly.io as pio
+    from plotly.io.base_renderers import PlotlyRenderer
 
-    pio.renderers.default = "plotly_mimetype"
+    class WithPicture(PlotlyRenderer):
+        def to_mimebundle(self, figure):
+            data = super().to_mimebundle(figure)
+            (spec,) = data.values()
+            with contextlib.suppress(InputError):  # a kind of chart that is not ours
+                data["image/png"] = picture_of_output(spec)
+            return data
+
+    pio.renderers["v2mlib"] = WithPicture()
+    pio.renderers.default = "v2mlib"
 
 
 def picture_of_output(spec):

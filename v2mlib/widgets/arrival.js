@@ -33,6 +33,7 @@ function faceWidget(openFace) {
   return {
     initialize({ model }) {
       model.on("msg:custom", async (message, buffers) => {
+        if (message.kind === "scalars" && payload) payload.values = buffers[0];
         if (message.kind !== "mesh" || payload) return;
         payload = joined(message.mesh, buffers);
         openFace ??= (await viewer(message.code)).openFace;

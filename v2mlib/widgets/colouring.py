@@ -40,16 +40,36 @@ class ScalarMap(NamedTuple):
         colours = np.stack([np.interp(share, grid, channel) for channel in channels], axis=-1)
         return np.where(np.isfinite(values)[:, None], colours, 0.5)
 
-    def message(self):
-        """What the browser needs.
+    def packed_values(self):
+        """Numbers for the browser.
+
+        Returns
+        -------
+        bytes or None
+            Little-endian float32; None where the browser works them out.
+        """
+        return None if self.values is None else self.values.astype("<f4").tobytes()
+
+    def legend(self):
+        """What the browser needs besides the numbers.
 
         Returns
         -------
         dict
-            Numbers as float32 bytes, the rest as it is.
+            Ends, colours, name and unit, and whether the browser works the numbers out.
         """
-        values = None if self.values is None else self.values.astype("<f4").tobytes()
-        return {**self._asdict(), "values": values, "live": self.values is None}
+        kept = {name: value for name, value in self._asdict().items() if name != "values"}
+        return {**kept, "live": self.values is None}
+
+    def message(self):
+        """Everything in one.
+
+        Returns
+        -------
+        dict
+            `legend` and, as ``values``, `packed_values`.
+        """
+        return {**self.legend(), "values": self.packed_values()}
 
 
 def scalar_map(values, *, name="distance", unit="mm", limits=None, colour_map=None):

@@ -147,7 +147,7 @@ class MeshView(anywidget.AnyWidget):
         self._colours = _optional(anatomy, "colours")
         self._sky = occlusion_of(anatomy, self._rest, self._triangles)
         self._gloss = gloss_of(anatomy)
-        self._map = None
+        self._map, self._painted = None, 0
         unknown = set(traits) - set(self.trait_names())
         if unknown:
             known = "shape_coefficients, selected_region, lines, camera, title, ..."
@@ -214,7 +214,10 @@ class MeshView(anywidget.AnyWidget):
             raise ShapeError(
                 f"scalars are {len(self._map.values)} numbers for {len(self._rest)} vertices"
             )
-        self._scalars = self._map.message()
+        # The numbers in a message, because traits end up in the notebook file.
+        self.send({"kind": "scalars"}, [self._map.packed_values() or b""])
+        self._painted += 1
+        self._scalars = self._map.legend() | {"number": self._painted}
         return self
 
     def picture(self, size=(420, 420)):
@@ -276,6 +279,7 @@ class MeshView(anywidget.AnyWidget):
             "colours": pack_colours(self._colours),
             "sky": pack_colours(self._sky),
             "gloss": pack_colours(self._gloss),
+            "values": None if self._map is None else self._map.packed_values(),
             **pack_anatomy(self._anatomy),
         }
         model = self._model

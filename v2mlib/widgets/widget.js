@@ -78,6 +78,9 @@ function openView(model, el, payload) {
     setting("lines", "lines"),
     setting("selected_region", "region", "recolour"),
     ["change:_scalars", () => { view.settings.scalars = scalarMap(model); view.recolour(); }],
+    ["msg:custom", (message, buffers) => {
+      if (message.kind === "scalars") mesh.values = typed(buffers[0], Float32Array);
+    }],
     ["change:camera", () => shown.camera.look(model.get("camera"))],
     ["change:theme", () => shown.setTheme(model.get("theme"))],
   ];
@@ -89,11 +92,10 @@ function openView(model, el, payload) {
   };
 }
 
-/** The numbers that colour the face, or null for its own colours. */
+/** How the mesh's numbers colour the face, or null for its own colours. */
 function scalarMap(model) {
   const map = model.get("_scalars");
-  if (!map.stops) return null;
-  return { ...map, values: typed(map.values, Float32Array) };
+  return map.stops ? { ...map, values: null } : null;
 }
 
 export const openFace = openView;
