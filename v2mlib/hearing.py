@@ -80,7 +80,7 @@ class Listener:
             held_out = _own_predictions(self.model)
         self._residuals = None if held_out is None else _residuals(held_out, method)
         self._truth = None if held_out is None else np.asarray(held_out.reference, np.float32)
-        self._names = self.face_model.line_names()
+        self._names, self._spreads = self.face_model.line_names(), {}
         if held_out is None:
             self.uncertainty = "How wrong these weights are is not known: no interval is shown."
         else:
@@ -103,6 +103,23 @@ class Listener:
     def mean_face(self):
         """Vertices of the mean face, ndarray (vertex, xyz=3), mm."""
         return self.face_model.mean.cpu().numpy()
+
+    def summary(self, distance):
+        """Mean and largest number over the face, without neck and skull where they are known.
+
+        Parameters
+        ----------
+        distance : ndarray, (vertex,), mm
+            From `distance` or `expected_error`.
+
+        Returns
+        -------
+        mean, largest : float, mm
+            Over the region ``whole``.
+        """
+        whole = self.face_model.regions.get("whole")
+        part = distance if whole is None else distance[np.asarray(whole)]
+        return float(part.mean()), float(part.max())
 
     def hear(self, recording, *, name=None, sample_rate=16_000, longest_s=LONGEST_S):
         """Predict a face from a recording and keep what was heard.
@@ -244,11 +261,7 @@ class Listener:
         table = pd.DataFrame({"line": self._names, "predicted_mm": predicted})
         table[["ci_low", "ci_high"]] = np.nan
         if self._residuals is not None:
-            error = self._errors(n_utterances)
-            truth = self._lengths(self._truth)[:, None]  # (identity, 1, line)
-            away = (truth - self._lengths(self._truth[:, None] - error)).reshape(-1, len(truth.T))
-            tail = (1 - level) / 2
-            low, high = np.quantile(away, [tail, 1 - tail], axis=0)
+            low, high = self._spread(min(n_utterances, self._residuals.shape[1]), level)
             table["ci_low"], table["ci_high"] = predicted + low, predicted + high
         table["mean_face_mm"] = mean
         table["ratio"] = predicted / predicted[divisor]
@@ -260,6 +273,17 @@ class Listener:
         pairs = np.array([self.face_model.line(name) for name in self._names])
         ends = [self.face_model.decode(shape, expression, vertices=ids) for ids in pairs.T]
         return np.linalg.norm((ends[1] - ends[0]).cpu().numpy(), axis=-1)
+
+    def _spread(self, n_utterances, level):
+        """Quantiles of true minus predicted lines over the held-out people, (2, line), mm."""
+        if (n_utterances, level) not in self._spreads:
+            error = self._errors(n_utterances)
+            truth = self._lengths(self._truth)[:, None]  # (identity, 1, line)
+            away = truth - self._lengths(self._truth[:, None] - error)
+            tail = (1 - level) / 2
+            found = np.quantile(away.reshape(-1, away.shape[-1]), [tail, 1 - tail], axis=0)
+            self._spreads[n_utterances, level] = found
+        return self._spreads[n_utterances, level]
 
     def _errors(self, n_utterances):
         """True minus predicted coefficients, (identity, choice of utterances, shape)."""

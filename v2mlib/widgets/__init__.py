@@ -13,12 +13,14 @@ _HOMES = {
     "mesh_figure": "html",
     "viewer_head": "html",
     "still": "stills",
+    "VoiceToFace": "voice_to_face",
 }
 
 __all__ = [
     "Comparison",
     "MeshView",
     "StudyRunner",
+    "VoiceToFace",
     "compare",
     "mesh_figure",
     "mesh_html",
