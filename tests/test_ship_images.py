@@ -10,6 +10,7 @@ from PIL import Image
 
 from v2mlib import plot_images
 from v2mlib.checks import InputError
+from v2mlib.datasets.resident_photos import ResidentPhotos
 from v2mlib.faces import load_face_model
 from v2mlib.fitting.cascade import Cascade
 from v2mlib.fitting.ship_album import first_of_each, fresh_generator, make_album
@@ -17,6 +18,7 @@ from v2mlib.fitting.shipped_images import (
     Album,
     ShippedImages,
     draw,
+    photographs_of,
     shipped_images,
     write_images,
 )
@@ -29,6 +31,7 @@ from v2mlib.fitting.shipped_networks import (
 from v2mlib.models import Critic, Generator, VoiceEncoder
 from v2mlib.models.image_to_face import ImageToFace
 from v2mlib.models.voice_to_image import VoiceToImage
+from v2mlib.phantom import Population
 
 NARROW = [8, 8, 8, 8, 8]
 
@@ -211,3 +214,18 @@ def test_curves_follow_the_history():
     assert figure.layout.yaxis.title.text == "loss (nats)"
     with pytest.raises(InputError, match="the history lacks fake_loss"):
         plot_images.curves(table, ["fake_loss"], axis="loss")
+
+
+def test_photographs_are_cut_as_a_generators_are(tmp_path):
+    population = Population(6, seed=3, n_test=2)
+    (cut,) = photographs_of(population, ["id00002"], number=1)
+    photo = population.photograph("id00002", 1)
+    photo.image.save(tmp_path / "a.png")
+    world = SimpleNamespace(
+        folder=tmp_path,
+        photos=pd.DataFrame({"identity": ["id00002"], "path": ["a.png"]}),
+        landmarks=photo.landmarks[None].astype(np.float32),
+    )
+    stored = ResidentPhotos(world, ["id00002"], progress=False).pixels[0].permute(1, 2, 0)
+    gap = np.abs(np.asarray(cut).astype(int) - stored.numpy())
+    assert gap.max() <= 2  # landmarks are stored in single precision

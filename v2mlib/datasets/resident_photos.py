@@ -285,7 +285,7 @@ def cut_square(path, square, size):
 
     Parameters
     ----------
-    path : path
+    path : path or PIL.Image.Image
         The picture.
     square : sequence of float, (left, top, right, bottom), pixels
         The picture spans from 0 to its width and height.
@@ -303,7 +303,7 @@ def cut_square(path, square, size):
         If the picture cannot be read.
     """
     try:
-        with Image.open(path) as opened:
+        with path if isinstance(path, Image.Image) else Image.open(path) as opened:
             picture = np.asarray(opened.convert("RGB"))
     except (OSError, ValueError) as error:
         raise InputError(path, f"cannot be read as a picture ({error})", "replace it") from None

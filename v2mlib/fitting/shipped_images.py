@@ -7,8 +7,10 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import torch
+from PIL import Image
 
 from v2mlib.checks import InputError
+from v2mlib.datasets.resident_photos import FaceCrop, cut_square, face_squares
 from v2mlib.files import atomic, sha256
 from v2mlib.paths import shipped
 
@@ -152,6 +154,35 @@ def shipped_images(name_or_path="phantom"):
         histories=histories,
         card=card,
     )
+
+
+def photographs_of(population, identities, *, number=0, crop=None):
+    """Take photographs of phantom people, cut as a generator's are.
+
+    Parameters
+    ----------
+    population : v2mlib.phantom.Population
+        Whose people; the shipped one is ``Population(960, seed=0)``.
+    identities : sequence of str or int
+        Whom.
+    number : int
+        Which of each person's photographs.
+    crop : FaceCrop, optional
+        How faces are cut out.
+
+    Returns
+    -------
+    list of PIL.Image.Image
+        One of each person.
+    """
+    crop, pictures = crop or FaceCrop(), []
+    for identity in identities:
+        photo = population.photograph(identity, number)
+        found = photo.landmarks[None].astype(float)
+        (corner,), (side,) = face_squares(found, crop.margin)
+        square = (*corner, *(corner + side))
+        pictures.append(Image.fromarray(cut_square(photo.image, square, crop.size)))
+    return pictures
 
 
 def draw(generator, embedding, *, batch_size=256):
