@@ -9,6 +9,7 @@ _HOMES = {
     "FaceEmbedder": "discriminator",
     "Generator": "generator",
     "ImageHeads": "image_heads",
+    "ImageSexClassifier": "image_sex",
     "ImageToFace": "image_to_face",
     "MobileNetV1": "mobilenet_v1",
     "MobileNetV2": "mobilenet_v2",
