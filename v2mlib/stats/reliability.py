@@ -107,8 +107,12 @@ def _one_way(values, codes, tail):
     here = ~np.isnan(values)
     n_total = here.sum(0)
     centred = np.where(here, values - np.nanmean(np.where(here, values, np.nan), axis=0), 0.0)
-    member = np.eye(codes.max() + 1)[:, codes] if len(codes) else np.zeros((0, 0))
-    counts, sums = member @ here, member @ centred  # (identity, measure)
+    order = np.argsort(codes, kind="stable")
+    first = np.searchsorted(codes[order], np.arange(codes.max(initial=-1) + 1))
+    counts, sums = (  # (identity, measure); without a row there is nothing to add
+        np.add.reduceat(table[order].astype(float), first) if len(first) else table.astype(float)
+        for table in (here, centred)
+    )
     n_people = (counts > 0).sum(0)
     if (n_people < 2).any() or (n_total <= n_people).any():
         raise InputError(
