@@ -10,7 +10,7 @@ import torch
 from joint_made import CONFIG, same, state
 
 from v2mlib.checks import InputError
-from v2mlib.fitting import adversarial, unsupervised
+from v2mlib.fitting import adversarial, joint_start, unsupervised
 from v2mlib.fitting import cascade as cascades
 from v2mlib.fitting import prediction as predictions
 from v2mlib.fitting.adversarial import train_adversarial
@@ -88,7 +88,7 @@ def test_a_killed_training_goes_on_to_the_identical_end(made, tmp_path, monkeypa
     columns = [name for name in whole.training.history if name != "seconds"]
     assert whole.training.history[columns].equals(again.training.history[columns])
     ends = [torch.load(tmp_path / run / "last.pt", weights_only=True) for run in ("whole", "cut")]
-    assert [set(end["networks"]) for end in ends][0] >= {"teacher", "student", "encoder"}
+    assert set(ends[0]["networks"]) >= {"teacher", "student", "encoder"}
     learned = [end["networks"].get("lessons", {}) for end in ends]
     assert bool(learned[0]) == (method == "crd")
     assert same(*learned)
@@ -101,7 +101,7 @@ def test_a_training_starts_from_generator_and_critic_of_a_gan(made, gan, tmp_pat
         joint_made.encoder().eval(),
         joint_made.teacher(),
         CONFIG,
-        start=unsupervised._started(gan, joint_made.encoder()),
+        start=joint_start.start_of(gan, joint_made.encoder()),
         progress=False,
     )
     for name in ("generator", "critic"):
@@ -173,7 +173,7 @@ def test_the_defaults_are_the_papers():
     )
     weights = dataclasses.asdict(config.lessons.weights)
     assert weights == {"coefficients": 1, "distillation": 1, "vertices": 0, "triplet": 0}
-    assert not (config.lessons.through_teacher or config.lessons.align_corners)
+    assert not any((config.lessons.through_teacher, config.lessons.align_corners))
     assert config.lessons.to_generator  # joint training
     assert (config.engine.n_steps, config.adversarial.batch_size) == (50_000, 128)
 
@@ -203,7 +203,7 @@ def test_impossible_lessons_are_refused(changes, message):
 
 
 def test_impossible_weights_and_widths_are_refused():
-    with pytest.raises(InputError, match="weight vertices=-1.0 cannot be"):
+    with pytest.raises(InputError, match=r"weight vertices=-1\.0 cannot be"):
         unsupervised.LossWeights(vertices=-1.0)
     with pytest.raises(InputError, match="student_width=0 is not positive"):
         UnsupervisedConfig(student_width=0)

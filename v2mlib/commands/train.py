@@ -1,6 +1,6 @@
-"""``v2m train``: weights from paired voices and faces."""
+"""``v2m train``: weights from voices, and faces or photographs."""
 
-from v2mlib.commands import json_line, results_on_stdout
+from v2mlib.commands import json_line, results_on_stdout, train_unsupervised
 
 
 def add_parser(subparsers):
@@ -13,8 +13,8 @@ def add_parser(subparsers):
     """
     parser = subparsers.add_parser(
         "train",
-        help="train on paired voices and faces",
-        description="Train on paired voices and faces.",
+        help="train on voices with faces or photographs",
+        description="Train on voices with reference faces, or with photographs of the speakers.",
     )
     kinds = parser.add_subparsers(metavar="KIND", required=True)
     supervised = kinds.add_parser(
@@ -49,6 +49,7 @@ def add_parser(subparsers):
     add("--seed", type=int, metavar="N", help="of everything random (0)")
     add("--json", action="store_true", help="one JSON object on stdout")
     supervised.set_defaults(run=run_supervised)
+    train_unsupervised.add_parser(kinds)
 
 
 def run_supervised(options):

@@ -12,7 +12,6 @@ from v2mlib.fitting.task import Task
 from v2mlib.models import discriminator, generator
 from v2mlib.models.discriminator import Critic, judge_without_learning
 from v2mlib.models.generator import Generator
-from v2mlib.models.voice_encoder import perturb_embedding
 
 
 class AdversarialTask(Task):
@@ -208,7 +207,10 @@ class AdversarialTask(Task):
         """
         with torch.no_grad(), self.autocast():
             embedding = self.networks["encoder"](log_mel).float()
-        return self.networks["generator"](perturb_embedding(embedding, self.config.noise)).float()
+        # Drawn for the whole batch, so that it is the same however many processes share it.
+        drawn = torch.randn(self.config.batch_size, embedding.shape[1], device=embedding.device)
+        moved = nn.functional.normalize(embedding + self.config.noise * self.own(drawn))
+        return self.networks["generator"](moved).float()
 
     def validate(self):
         """Look at images of people whom neither generator nor critic has met.

@@ -4,11 +4,13 @@ import torch
 from torch import nn
 
 from v2mlib.checks import InputError
+from v2mlib.datasets.torch_datasets import identity_mean
 from v2mlib.datasets.triplets import draw_triplets
 from v2mlib.faces import load_face_model
 from v2mlib.fitting.adversarial_task import AdversarialTask
 from v2mlib.fitting.data import embed_all
 from v2mlib.fitting.joint_losses import Lessons
+from v2mlib.fitting.schedules import warm_cosine
 from v2mlib.models.image_to_face import ImageToFace
 
 
@@ -27,8 +29,8 @@ class JointTask(AdversarialTask):
         Pretrained; stays as it is.
     config : UnsupervisedConfig
         How.
-    start : dict of str to dict, optional
-        State dicts of "generator" and "critic" to begin with.
+    start : Start, optional
+        Generator, critic and their optimisers' states to begin with.
     progress : bool
         Whether to show a progress bar while photographs are read.
     """
@@ -38,8 +40,7 @@ class JointTask(AdversarialTask):
     def __init__(self, world, store, encoder, teacher, config, *, start=None, progress=True):
         super().__init__(world, store, encoder, config.adversarial, progress=progress)
         self.joint = config
-        for name, state in (start or {}).items():
-            _load(self.networks[name], state, name)
+        self.start = start
         lessons = config.lessons
         on_meshes = lessons.weights.vertices or lessons.weights.triplet
         with torch.random.fork_rng(devices=[]):
@@ -54,6 +55,8 @@ class JointTask(AdversarialTask):
             )
         self.networks["teacher"] = teacher.to(memory_format=torch.channels_last)
         self.networks["student"] = student.to(memory_format=torch.channels_last)
+        for name, state in (start.networks if start else {}).items():
+            _load(self.networks[name], state, name)
         if self.lessons.learns:
             self.networks["lessons"] = self.lessons
 
@@ -71,12 +74,31 @@ class JointTask(AdversarialTask):
             "critic".
         """
         made, config = super().optimisers(), self.config
+        for name, state in (self.start.optimisers if self.start else {}).items():
+            made[name].load_state_dict(state)
+            for group in made[name].param_groups:
+                group.update(lr=config.learning_rate, betas=config.betas)
         for name in ("student", "lessons"):
             if name in self.networks:
                 parameters = list(self.networks[name].parameters())
                 rate = config.learning_rate * self.joint.student_rate
                 made["generator"].add_param_group({"params": parameters, "lr": rate})
         return made
+
+    def rate(self, step):
+        """Give the factor on the learning rates.
+
+        Parameters
+        ----------
+        step : int
+            From 0.
+
+        Returns
+        -------
+        float
+            1, or half a cosine.
+        """
+        return warm_cosine(step, self.config.engine.n_steps, 0) if self.joint.decay else 1.0
 
     def prepare(self, device):
         """Put features and photographs on the device.
@@ -92,6 +114,23 @@ class JointTask(AdversarialTask):
         place = torch.zeros(int(utterances.max()) + 1, dtype=torch.int64, device=device)
         place[utterances] = torch.arange(len(utterances), device=device)
         self.place = place
+        if self.joint.lessons.truth == "photographs":
+            self.truth = self._read_photographs()
+
+    @torch.no_grad()
+    def _read_photographs(self):
+        """Average over each speaker's photographs what the teacher says of them."""
+        photos, teacher = self.photos["train"], self.networks["teacher"]
+        parts = torch.arange(len(photos), device=photos.identity.device).split(256)
+        said = [teacher(self.enlarge(photos.images(part))) for part in parts]
+        return tuple(
+            identity_mean(
+                torch.cat([getattr(part, name).float() for part in said]),
+                photos.identity,
+                len(photos.identities),
+            )
+            for name in ("shape", "expression")
+        )
 
     def teach(self, number, voice, fakes):
         """Let the student learn from what the teacher says of drawn images.
@@ -116,6 +155,9 @@ class JointTask(AdversarialTask):
         images = self.enlarge(fakes if config.to_generator else fakes.detach())
         with torch.set_grad_enabled(config.through_teacher), self.autocast():
             wanted = self.networks["teacher"](images)
+        if config.truth == "photographs":
+            shape, expression = (part[voice.identity] for part in self.truth)
+            wanted = wanted._replace(shape=shape, expression=expression)
         found = self.networks["student"](images)
         partners = self._partners(number, voice) if config.weights.triplet else None
         lessons = self.networks.get("lessons", self.lessons)
@@ -127,7 +169,7 @@ class JointTask(AdversarialTask):
         drawn = draw_triplets(utterances, voice, step=number, seed=self.config.engine.seed)
         said = []
         for clips in (drawn.positive, drawn.negative):
-            offset = torch.rand(len(clips), device=clips.device)
+            offset = self.own(torch.rand(self.config.batch_size, device=clips.device))
             fakes = self.draw(utterances.crops(clips, voice.log_mel.shape[1], offset))
             if not self.joint.lessons.to_generator:
                 fakes = fakes.detach()

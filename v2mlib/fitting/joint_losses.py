@@ -11,6 +11,7 @@ from v2mlib.fitting.vertex_loss import MeshTripletLoss, VertexLoss, pose_scale
 from v2mlib.models.mobilenet_v2 import N_POSE
 
 FEATURES = ("pooled", "map")
+TRUTHS = ("drawn", "photographs")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +56,10 @@ class LessonConfig:
     features : tuple of {"pooled", "map"}
         What is distilled: the pooled features, the intermediate maps, or both. By default
         (empty) what suits the method: the maps for "attention", else the pooled features.
+    truth : {"drawn", "photographs"}
+        Of what the teacher's coefficients are the pseudo ground truth: of the drawn image
+        itself (Eq. 3); or of the speaker's photographs, averaged over them, which no trait of
+        drawn images can mislead. Either way features are compared on the drawn image.
     weights : LossWeights
         Of the losses.
     triplet_margin : float
@@ -75,6 +80,7 @@ class LessonConfig:
     distillation: str = "pkt"
     variant: str = "paper"
     features: tuple = ()
+    truth: str = "drawn"
     weights: LossWeights = dataclasses.field(default_factory=LossWeights)
     triplet_margin: float = 1.0
     scaled_vertices: bool = False
@@ -87,6 +93,7 @@ class LessonConfig:
         known = {
             "distillation": tuple(METHODS),
             "variant": VARIANTS,
+            "truth": TRUTHS,
         }
         for name, choices in known.items():
             if getattr(self, name) not in choices:

@@ -1,14 +1,12 @@
 """Unsupervised Voice2Mesh: voices, photographs of their speakers, and a teacher for images."""
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
-
 from v2mlib.checks import InputError
 from v2mlib.datasets.features import log_mel_store
+from v2mlib.datasets.torch_datasets import CropConfig
 from v2mlib.faces import load_face_model
 from v2mlib.fitting.adversarial import AdversarialConfig, digest_of
 from v2mlib.fitting.cascade import MINIMUM_FRAMES, Cascade
@@ -16,7 +14,8 @@ from v2mlib.fitting.data import world_kind
 from v2mlib.fitting.engine import fit
 from v2mlib.fitting.joint import JointTask
 from v2mlib.fitting.joint_losses import LessonConfig, LossWeights
-from v2mlib.fitting.task import Training
+from v2mlib.fitting.joint_start import Start, start_of
+from v2mlib.fitting.task import EngineConfig, Training
 from v2mlib.models.architecture import Architecture
 from v2mlib.models.discriminator import Critic
 from v2mlib.models.generator import Generator
@@ -42,12 +41,16 @@ class UnsupervisedConfig:
         Factor on the student's channels.
     student_rate : float
         Factor on the student's learning rate.
+    decay : bool
+        Whether all learning rates fall to 0, along half a cosine: opponents circle each other
+        at any constant rate, and so do the images' mean and the student that reads them.
     """
 
     adversarial: AdversarialConfig = dataclasses.field(default_factory=AdversarialConfig)
     lessons: LessonConfig = dataclasses.field(default_factory=LessonConfig)
     student_width: float = 1.0
     student_rate: float = 1.0
+    decay: bool = False
 
     def __post_init__(self):
         """Refuse settings that cannot be."""
@@ -90,6 +93,36 @@ RELEASED = UnsupervisedConfig(
         align_corners=True,
     ),
 )
+
+
+#: The paper's training made small: narrow networks, short clips, few steps.
+TUTORIAL = UnsupervisedConfig(
+    adversarial=AdversarialConfig(
+        generator_width=0.25,
+        critic_width=0.5,
+        batch_size=64,
+        crop=CropConfig(),
+        engine=EngineConfig(n_steps=1000, validate_every=100, checkpoint_every=100),
+    ),
+    student_width=0.5,
+    student_rate=5.0,
+    decay=True,
+)
+SIZES = {
+    "tiny": UnsupervisedConfig(
+        adversarial=AdversarialConfig(
+            generator_width=1 / 32,
+            critic_width=1 / 8,
+            batch_size=16,
+            crop=CropConfig(),
+            engine=EngineConfig(n_steps=40, validate_every=20, checkpoint_every=20),
+        ),
+        student_width=0.25,
+        student_rate=5.0,
+    ),
+    "tutorial": TUTORIAL,
+    "paper": UnsupervisedConfig(),
+}
 
 
 class UnsupervisedTraining(NamedTuple):
@@ -157,9 +190,9 @@ def train_unsupervised(
         Folder of the run. The model is written there as `model.safetensors`.
     config : UnsupervisedConfig, optional
         How.
-    start_from : path, optional
-        Folder of a finished `train_adversarial` with this encoder and these widths, whose
-        generator and critic to begin with; by default with fresh ones.
+    start_from : path or Start, optional
+        Networks' states; or the folder of a finished `train_adversarial` with this encoder and these widths, whose
+        generator, critic and optimisers to begin with; by default with fresh ones.
     workers : int, optional
         Processes for the features.
     progress : bool
@@ -184,7 +217,9 @@ def train_unsupervised(
     """
     config, out = config or UnsupervisedConfig(), Path(out)
     store = log_mel_store(world, workers=workers, progress=progress)
-    start = None if start_from is None else _started(start_from, encoder)
+    start = start_from
+    if start is not None and not isinstance(start, Start):
+        start = start_of(start, encoder)
     task = JointTask(world, store, encoder, teacher, config, start=start, progress=progress)
     made_from = {
         "unsupervised": dataclasses.asdict(config),
@@ -250,31 +285,3 @@ def model_of(trained, world, config):
 def _channels(network):
     """Channels after each convolution but the last."""
     return tuple(layer.out_channels for layer in network.layers if hasattr(layer, "stride"))[:-1]
-
-
-def _started(run, encoder):
-    """Read generator and critic of a finished adversarial training."""
-    run = Path(run)
-    try:
-        settings = json.loads((run / "config.json").read_text("utf-8"))
-        wanted, trained_on = settings["engine"]["n_steps"], settings["encoder"]
-        state = torch.load(run / "last.pt", map_location="cpu", weights_only=True)
-        found, networks = state["run"]["step"], state["networks"]
-        networks = {name: networks[name] for name in ("generator", "critic")}
-    except (OSError, KeyError, TypeError, ValueError, RuntimeError, EOFError) as error:
-        raise InputError(
-            run,
-            f"holds no finished adversarial training ({type(error).__name__}: {error})",
-            "give the folder of one, or start afresh",
-        ) from None
-    if found < wanted:
-        raise InputError(
-            run, f"is at step {found} of {wanted}", "finish the adversarial training first"
-        )
-    if trained_on != digest_of(encoder):
-        raise InputError(
-            run,
-            "was trained with another voice encoder",
-            "give that encoder",
-        )
-    return networks
