@@ -191,8 +191,8 @@ def train_unsupervised(
     config : UnsupervisedConfig, optional
         How.
     start_from : path or Start, optional
-        Networks' states; or the folder of a finished `train_adversarial` with this encoder and these widths, whose
-        generator, critic and optimisers to begin with; by default with fresh ones.
+        Generator, critic and optimisers to begin with, or the folder of a finished
+        `train_adversarial` with this encoder and these widths; by default fresh ones.
     workers : int, optional
         Processes for the features.
     progress : bool
