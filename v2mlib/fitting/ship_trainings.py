@@ -15,7 +15,7 @@ from v2mlib.fitting.prediction import predict_world
 from v2mlib.fitting.supervised import SupervisedConfig, train_supervised
 from v2mlib.fitting.task import EngineConfig
 from v2mlib.fitting.teacher_training import TeacherTraining, train_teacher
-from v2mlib.fitting.unsupervised import UnsupervisedConfig, UnsupervisedTraining, train_unsupervised
+from v2mlib.fitting.unsupervised import TUTORIAL, UnsupervisedTraining, train_unsupervised
 from v2mlib.models.image_to_face import ImageToFace
 from v2mlib.phantom.sizes import Size
 
@@ -30,13 +30,15 @@ GENERATOR = AdversarialConfig(
     critic_width=0.5,
     batch_size=64,
     crop=CropConfig(),
-    engine=EngineConfig(n_steps=12_000, validate_every=200, checkpoint_every=200),
+    engine=EngineConfig(n_steps=12_000, validate_every=200, checkpoint_every=200, keep_every=2000),
 )
-#: The joint training that goes on from it.
-UNSUPERVISED = UnsupervisedConfig(
+#: The joint training that goes on from it; its states are kept for the album.
+UNSUPERVISED = dataclasses.replace(
+    TUTORIAL,
     adversarial=dataclasses.replace(
-        GENERATOR, engine=EngineConfig(n_steps=2000, validate_every=100, checkpoint_every=100)
-    )
+        TUTORIAL.adversarial,
+        engine=dataclasses.replace(TUTORIAL.engine, keep_every=TUTORIAL.engine.n_steps // 4),
+    ),
 )
 
 
