@@ -1,5 +1,6 @@
 """Preferences when answers come in clusters: bootstrap, breakdowns, checks of the answers."""
 
+import functools
 import math
 
 import numpy as np
@@ -72,9 +73,27 @@ def cluster_bootstrap(answers, *, draw="both", n_resamples=4000, confidence=0.95
 
 
 def _drawn(questions, draw, n_resamples, confidence, seed):
-    asked, favourable = _tables(questions)
-    p, n = float(questions["chosen"].mean()), len(questions)
-    variance, df = _variance(asked, favourable, draw, np.random.default_rng(seed), n_resamples)
+    return drawn_anew(*_tables(questions), draw, n_resamples, confidence, seed)
+
+
+def drawn_anew(asked, favourable, draw, n_resamples, confidence, seed):
+    """Bootstrap one table of answers.
+
+    Parameters
+    ----------
+    asked, favourable : ndarray, (subject, item)
+        1 where a question was answered, and where the answer was favourable.
+    draw, n_resamples, confidence, seed
+        As for `cluster_bootstrap`.
+
+    Returns
+    -------
+    dict
+        A row of its table, without the section.
+    """
+    n = int(asked.sum())
+    p = float(favourable.sum() / n)
+    variance, df = _variance(asked, favourable, draw, n_resamples, seed)
     # Half an answer for and against keeps the logit of 0 and 1 finite.
     shrunk = (p * n + 0.5) / (n + 1)
     centre = math.log(shrunk / (1 - shrunk))
@@ -111,10 +130,18 @@ def _tables(questions):
     return asked, favourable
 
 
-def _variance(asked, favourable, draw, rng, n_resamples):
+@functools.lru_cache(maxsize=8)
+def _draws(sizes, n_resamples, seed):
+    """How often each cluster is drawn, one float array (draw, cluster) for each of `sizes`."""
+    rng = np.random.default_rng(seed)
+    drawn = (rng.multinomial(n, np.full(n, 1 / n), size=n_resamples) for n in sizes)
+    return tuple(counts.astype(float) for counts in drawn)
+
+
+def _variance(asked, favourable, draw, n_resamples, seed):
     """Variance of the proportion under redrawn clusters, and its degrees of freedom."""
     sizes = asked.shape
-    people, faces = (rng.multinomial(n, np.full(n, 1 / n), size=n_resamples) for n in sizes)
+    people, faces = _draws(sizes, n_resamples, seed)
     ways = {"subject": (people, np.ones(sizes[1])), "item": (np.ones((1, sizes[0])), faces)}
     ways["both"] = people, faces
     raw = {}
