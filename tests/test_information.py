@@ -184,6 +184,23 @@ def test_lines_carry_no_more_bits_than_the_face(laws):
     assert seen == pytest.approx(two, abs=0.02)
 
 
+def test_bits_point_out_people(laws):
+    """Sex alone halves the candidates; the null leaves a guess; noise costs."""
+    model = load_face_model("phantom")
+    found = {
+        world: phantom.identification_rate(phantom.build_law(model, world=world), 60, n_rounds=30)
+        for world in ("default", "sex_only", "null")
+    }
+    assert found["null"][0] == pytest.approx(1 / 60, abs=5 * found["null"][1])
+    # Of a sex all faces fit alike, but for how male or female they look.
+    assert found["sex_only"][0] == pytest.approx(2 / 60, abs=5 * found["sex_only"][1])
+    assert 4 / 60 < found["default"][0] < 0.5
+    noisy, error = phantom.identification_rate(laws["teaching"], 60, n_utterances=1, n_rounds=30)
+    assert noisy < found["default"][0] - 2 * error
+    with pytest.raises(InputError, match="too few"):
+        phantom.identification_rate(laws["teaching"], 1)
+
+
 def test_worlds_and_laws_differ_as_they_must(laws):
     model = load_face_model("phantom")
     sex_only = phantom.voice_link(phantom.build_law(model, world="sex_only"))

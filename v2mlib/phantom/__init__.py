@@ -19,6 +19,7 @@ _HOMES = {
     "draw_sample": "quick",
     "fit_listener": "quick",
     "hearing_reliability": "limits",
+    "identification_rate": "limits",
     "make_world": "world",
     "measured_lines": "quick",
     "voice_link": "limits",
