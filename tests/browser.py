@@ -95,17 +95,17 @@ def show_widgets(page, widgets, entry, *, background="#ffffff"):
     wait_until_drawn(page)
 
 
-def wait_until_drawn(page):
+def wait_until_drawn(page, *, timeout_s=60):
     """Wait until every face has come to rest and is drawn in full."""
     page.wait_for_function(
         """() => { const all = [...document.querySelectorAll(".v2m canvas")];
           return all.length && all.every((one) => one.dataset.drawn === "fine"); }""",
-        timeout=30_000,
+        timeout=timeout_s * 1000,
     )
 
 
 @contextlib.contextmanager
-def jupyter_lab(folder, state):
+def jupyter_lab(folder, state, *, save_widgets=False):
     """Address of a JupyterLab that serves a folder; its settings live in `state`."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -123,7 +123,7 @@ def jupyter_lab(folder, state):
                "--ServerApp.port_retries=0", "--IdentityProvider.token=", "--ServerApp.password=",
                "--ServerApp.disable_check_xsrf=True",
                f"--ServerApp.root_dir={folder}", "--allow-root"]  # fmt: skip
-    _settings(f"{state}/settings")
+    _settings(f"{state}/settings", save_widgets)
     with open(f"{state}/lab.log", "w") as log:
         server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
         try:
@@ -135,13 +135,14 @@ def jupyter_lab(folder, state):
             server.wait(timeout=20)
 
 
-def _settings(folder):
+def _settings(folder, save_widgets):
     """Every cell is drawn, wherever it is on the page; nobody asks about news."""
     for name, values in {
-        "notebook-extension/tracker": {"windowingMode": "none"},
-        "apputils-extension/notification": {"fetchNews": "false"},
+        "@jupyterlab/notebook-extension/tracker": {"windowingMode": "none"},
+        "@jupyterlab/apputils-extension/notification": {"fetchNews": "false"},
+        "@jupyter-widgets/jupyterlab-manager/plugin": {"saveState": save_widgets},
     }.items():
-        path = Path(folder) / "@jupyterlab" / f"{name}.jupyterlab-settings"
+        path = Path(folder) / f"{name}.jupyterlab-settings"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(values), encoding="utf-8")
 
@@ -174,27 +175,51 @@ def open_notebook(page, address, name):
     page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
 
 
-def run_all(page, *, timeout_s=120):
-    """Run every cell and wait until the kernel is idle again."""
-    from playwright.sync_api import TimeoutError as TooSlow
+_PROMPTS = """[...document.querySelectorAll(".jp-Notebook .jp-CodeCell .jp-InputPrompt")]
+  .map((node) => node.textContent)"""
 
-    prompts = """[...document.querySelectorAll(".jp-Notebook .jp-CodeCell .jp-InputPrompt")]
-      .map((node) => node.textContent)"""
-    # Before a kernel is there, JupyterLab would ask which.
+
+def wait_for_kernel(page, *, timeout_s=120):
+    """Wait until a kernel is there and idle; without one JupyterLab would ask which."""
     page.wait_for_function(
         """() => [...document.querySelectorAll(".jp-Toolbar-kernelName")]
           .some((name) => name.textContent.includes("Python 3"))""",
         timeout=timeout_s * 1000,
     )
     page.wait_for_selector(".jp-NotebookPanel [data-status=idle]", timeout=timeout_s * 1000)
+
+
+def run_all(page, *, timeout_s=120, again=False):
+    """Run every cell and wait until all have; `again` where they have numbers from before."""
+    from playwright.sync_api import TimeoutError as TooSlow
+
+    wait_for_kernel(page, timeout_s=timeout_s)
+    old = page.evaluate(_PROMPTS) if again else []
     for patience_s in (10, 20, 40):  # what is asked before the kernel listens is forgotten
         page.get_by_role("menuitem", name="Run", exact=True).click()
         page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
         with contextlib.suppress(TooSlow):
             page.wait_for_function(
-                f"{prompts}.some((text) => /[*\\d]/.test(text))", timeout=patience_s * 1000
+                f"(old) => {_PROMPTS}.some((text, k) => /[*\\d]/.test(text) && text !== old[k])",
+                arg=old,
+                timeout=patience_s * 1000,
             )
             break
     page.wait_for_function(
-        f"{prompts}.every((text) => /\\[\\d+\\]/.test(text))", timeout=timeout_s * 1000
+        f"{_PROMPTS}.every((text) => /\\[\\d+\\]/.test(text))", timeout=timeout_s * 1000
     )
+
+
+def run_cell(page, cell):
+    """Run one cell, whatever has the focus."""
+    cell.locator(".cm-content").click()
+    page.keyboard.press("Control+Enter")
+
+
+def restart_kernel(page):
+    """Restart the kernel by the menu and wait until it listens again."""
+    page.get_by_role("menuitem", name="Kernel", exact=True).click()
+    page.get_by_text("Restart Kernel…", exact=True).first.click()
+    page.locator(".jp-Dialog button.jp-mod-accept").click()
+    page.wait_for_selector(".jp-NotebookPanel [data-status=restarting]", timeout=30_000)
+    wait_for_kernel(page)

@@ -22,7 +22,8 @@ function standIn(state, payload) {
       this.sent += 1;
       for (const key of Object.keys(stale)) delete stale[key];
     },
-    send() { setTimeout(() => (listeners["msg:custom"] || []).forEach((act) => act({ kind: "mesh", mesh: payload }, [])), 0); },
+    tell(message, buffers = []) { (listeners["msg:custom"] || []).forEach((act) => act(message, buffers)); },
+    send() { setTimeout(() => this.tell({ kind: "mesh", mesh: payload }), 0); },
   };
 }
 
