@@ -4,6 +4,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from v2mlib.faces import REGIONS
+from v2mlib.plot_tables import COLOURS
 from v2mlib.plots import PALETTE, ROLES, colour_of, template
 from v2mlib.widgets.packing import as_array
 from v2mlib.widgets.stills import beside, still
@@ -17,7 +18,11 @@ REGION_COLOURS = {
     "left_cheek": PALETTE[2],
     "right_cheek": PALETTE[3],
 }
-_ROLES = {"supervised": ROLES["model"], "shuffled_within_sex": ROLES["another_voice"]}
+_ROLES = {
+    "supervised": ROLES["model"],
+    "unsupervised": COLOURS["unsupervised"],
+    "shuffled_within_sex": ROLES["another_voice"],
+}
 _SKIN = (0.86, 0.84, 0.81)
 
 

@@ -10,6 +10,7 @@ from v2mlib.plots import PALETTE, ROLES, bars, template
 _INK = "#1b2230"
 COLOURS = ROLES | {
     "supervised": ROLES["model"],
+    "unsupervised": "#9467bd",
     "cascade": ROLES["another_voice"],
     "cascade_shrunk": "#f0a868",
     "shuffled": "#b8bec7",

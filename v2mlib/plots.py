@@ -13,7 +13,6 @@ PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#5
 ROLES = {
     "predicted": "#0072b2",
     "model": "#0072b2",
-    "unsupervised": "#9467bd",
     "reference": "#009e73",
     "ceiling": "#009e73",
     "mean_face": "#5f6b7a",
