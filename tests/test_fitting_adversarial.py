@@ -191,6 +191,17 @@ def test_voices_and_photographs_number_the_same_training_people(made):
     assert task.networks["critic"].classifier.out_features == 8
 
 
+def test_what_a_step_draws_is_named(made):
+    task = ready(made)
+    voice, photo = task.batches(4)
+    named = task.drawn(4)
+    people = task.photos["train"].identities
+    assert len(named["photographs"]) == 6
+    for path, identity in zip(named["photographs"], photo.identity, strict=True):
+        assert people[identity] in path
+    assert any(people[voice.identity[0]] in name for names in named.values() for name in names)
+
+
 def test_people_who_are_only_heard_or_only_seen_are_left_out(made):
     world, store = copy.copy(made[0]), made[1]
     world.landmarks = world.landmarks.copy()

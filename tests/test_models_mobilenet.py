@@ -7,6 +7,7 @@ from torch import nn
 from v2mlib.checks import InputError
 from v2mlib.models.checkpoints import convert, load_network, read_released
 from v2mlib.models.mobilenet_v1 import MobileNetV1, whiten
+from v2mlib.models.mobilenet_v2 import MobileNetV2
 
 
 def multiplications(network, size):
@@ -38,6 +39,13 @@ def test_network_is_as_large_as_the_released_one(width, parameters, macs):
     network = MobileNetV1(width).eval()
     assert sum(p.numel() for p in network.parameters()) == pytest.approx(parameters, abs=5e3)
     assert multiplications(network, 120) == pytest.approx(macs, abs=5e4)
+
+
+def test_the_student_is_as_large_as_published():
+    """MobileNetV2 with 1,000 classes at 224 pixels: 3.4 M parameters, 300 M multiply-adds."""
+    network = MobileNetV2(1000, 0, n_pose=0).eval()
+    assert sum(p.numel() for p in network.parameters()) == pytest.approx(3.4e6, rel=0.04)
+    assert multiplications(network, 224) == pytest.approx(300e6, rel=0.005)
 
 
 def test_features_are_those_the_outputs_come_from():

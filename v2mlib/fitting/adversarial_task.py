@@ -106,18 +106,57 @@ class AdversarialTask(Task):
             `generator_real_loss`, `generator_identity_loss`; and `recognised`, the share of
             generated images in which the classifier sees the speaker.
         """
-        config = self.config
-        drawn = {"seed": config.engine.seed, "rank": share[0], "n_ranks": share[1]}
-        voice = self.voices["train"].sample(number, config.batch_size, crop=config.crop, **drawn)
-        photo = self.photos["train"].sample(number, config.batch_size, flip=config.flip, **drawn)
+        voice, photo = self.batches(number, share)
         fakes = self.draw(voice.log_mel)
         judged = self.judge(photo, fakes.detach())
         update(sum(judged.values()), "critic")
         pleased, recognised = self.please(fakes, voice.identity)
         taught, lessons = self.teach(number, voice, fakes)
         update(sum(pleased.values()) + taught, "generator")
-        self.steps_left = config.engine.n_steps - number - 1
+        self.steps_left = self.config.engine.n_steps - number - 1
         return judged | pleased | lessons | {"recognised": recognised}
+
+    def batches(self, number, share=(0, 1)):
+        """Draw the batches of a step.
+
+        Parameters
+        ----------
+        number : int
+            The step, from 0.
+        share : tuple of int
+            This process's number and the number of processes.
+
+        Returns
+        -------
+        voice : Batch
+            Crops of voices.
+        photo : PhotoBatch
+            Photographs, of other people.
+        """
+        config = self.config
+        drawn = {"seed": config.engine.seed, "rank": share[0], "n_ranks": share[1]}
+        return (
+            self.voices["train"].sample(number, config.batch_size, crop=config.crop, **drawn),
+            self.photos["train"].sample(number, config.batch_size, flip=config.flip, **drawn),
+        )
+
+    def drawn(self, number):
+        """Name what the batches of a step were drawn from.
+
+        Parameters
+        ----------
+        number : int
+            The step, from 0.
+
+        Returns
+        -------
+        dict of str to list of str
+            See `ResidentUtterances.names`; and "photographs", their paths in the world.
+        """
+        voice, photo = self.batches(number)
+        rows = self.photos["train"].row[photo.photo.cpu().numpy()]
+        paths = self.world.photos["path"].iloc[rows].tolist()
+        return {**self.voices["train"].names(voice), "photographs": paths}
 
     def judge(self, photo, fakes):
         """Work out the critic's losses.
