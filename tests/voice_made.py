@@ -4,8 +4,9 @@ import base64
 import contextlib
 from pathlib import Path
 
-from browser import widget_state
+from browser import _FLAGS, chromium_path, widget_state
 
+SAFE, UNSAFE = "http://localhost/voice", "http://faces.test/voice"
 _KERNEL = Path(__file__).with_name("voice_kernel.js")
 
 
@@ -29,7 +30,7 @@ class Kernel:
         return {"messages": messages, "traits": widget_state(self.widget)}
 
 
-def show_voice(page, widget, *, address="about:blank", background="#ffffff"):
+def show_voice(page, widget, *, address=SAFE, background="#ffffff"):
     """Show the widget on a page; returns the kernel that stands behind it."""
     kernel = Kernel(widget)
     page.kernel = kernel
@@ -62,19 +63,29 @@ def give_back(page):
 
 
 @contextlib.contextmanager
-def chromium(flags=(), permissions=(), **context):
+def chromium(*flags):
     """A browser of one's own, with more flags than the shared one."""
-    from browser import _FLAGS, chromium_path
+    path = chromium_path()
     from playwright.sync_api import sync_playwright
 
-    path = chromium_path()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=[*_FLAGS, *flags])
         try:
-            page = browser.new_context(permissions=list(permissions), **context).new_page()
-            page.complaints = []
-            page.on("console", lambda m: m.type == "error" and page.complaints.append(m.text))
-            page.on("pageerror", lambda error: page.complaints.append(str(error)))
-            yield page
+            yield browser
         finally:
             browser.close()
+
+
+def new_page(browser, *, size=(1000, 1100), **context):
+    """A page without history; `page.complaints` gathers errors."""
+    width, height = size
+    viewport = {"width": width, "height": height}
+    page = browser.new_context(viewport=viewport, **context).new_page()
+    page.complaints = []
+    page.on("console", lambda m: m.type == "error" and page.complaints.append(m.text))
+    page.on("pageerror", lambda error: page.complaints.append(str(error)))
+    # Addresses without a server: whether the microphone is offered depends on them.
+    blank = "<!DOCTYPE html><html lang='en'><link rel='icon' href='data:,'>"
+    for address in (SAFE, UNSAFE):
+        page.route(address, lambda route: route.fulfill(body=blank, content_type="text/html"))
+    return page

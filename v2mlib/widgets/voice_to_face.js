@@ -95,15 +95,18 @@ function intake(model, memory, ask, root) {
   const meter = make("meter", { min: 0, max: 1, low: 0.02, high: 0.95, optimum: 0.4, "aria-label": "loudness", hidden: true });
   const files = make("input", { type: "file", multiple: true, accept: "audio/*,.wav,.flac,.ogg,.opus,.mp3,.aiff", "aria-label": "recordings", hidden: true,
     onchange: () => { send([...files.files]); files.value = ""; } });
-  const choose = button("Choose recordings…", "Choose recordings from this computer", () => files.click());
-  const talk = button("● Record", "Record from the microphone", () => (live ? finish() : begin()), false);
+  const choose = button("Choose recordings…", "Choose recordings from this computer", () => free(choose) && files.click());
+  const talk = button("● Record", "Record from the microphone", () => free(talk) && (live ? finish() : begin()), false);
+  // Not the attribute "disabled", which would take the focus away from who uses the keyboard.
+  const free = (one) => one.getAttribute("aria-disabled") !== "true";
+  const hold = (...held) => [choose, talk].forEach((one) => one.setAttribute("aria-disabled", String(held.includes(one))));
   let live = null, timer = 0, busy = false, number = 0;
   const say = (text) => { model.set("message", [model.get("message"), text].filter(Boolean).join("\n")); model.save_changes(); };
 
   async function send(list) {
     if (busy || !list.length) return;
     busy = true;
-    choose.disabled = talk.disabled = true;
+    hold(choose, talk);
     model.send({ kind: "new batch" });
     try {
       for (const [k, file] of list.entries()) {
@@ -121,23 +124,22 @@ function intake(model, memory, ask, root) {
     }
     state.textContent = "";
     busy = false;
-    choose.disabled = talk.disabled = false;
+    hold();
   }
 
   async function begin() {
     model.set("message", "");
     const problem = microphoneProblem();
     if (problem) return say(problem);
-    talk.disabled = choose.disabled = true;
+    hold(choose, talk);
     state.textContent = "Asking for the microphone …";
     try {
       live = await record(() => live && finish());
     } catch (error) {
       say(microphoneRefusal(error));
       state.textContent = "";
-      choose.disabled = false;
     }
-    talk.disabled = false;
+    hold(...(live ? [choose] : []));
     if (!live) return;
     talk.textContent = "■ Stop";
     talk.setAttribute("aria-pressed", "true");
@@ -159,7 +161,7 @@ function intake(model, memory, ask, root) {
     live = null;
     meter.hidden = true;
     state.textContent = "";
-    choose.disabled = false;
+    hold();
     talk.textContent = "● Record";
     talk.setAttribute("aria-pressed", "false");
   }
@@ -181,7 +183,7 @@ function intake(model, memory, ask, root) {
 
 function openVoiceToFace(model, el, memory, ask) {
   const { start } = memory;
-  const root = make("div", { class: "v2m v2m-voice", role: "group", "aria-label": "Voice to face", "data-lm-suppress-shortcuts": "true" });
+  const root = make("div", { class: "v2m v2m-voice", role: "group", tabindex: -1, "aria-label": "Voice to face", "data-lm-suppress-shortcuts": "true" });
   const entry = intake(model, memory, ask, root);
   const alert = make("div", { class: "v2m-voice-alert", role: "alert" });
   const row = make("div", { class: "v2m-row" });
@@ -228,10 +230,12 @@ function openVoiceToFace(model, el, memory, ask) {
 
   function show() {
     const { order } = memory, shown = model.get("shown");
+    const focused = row.contains(document.activeElement);
     panels.forEach((one) => one.close());
     panels = [];
     redraws = [];
     row.replaceChildren();
+    if (focused) root.focus({ preventScroll: true });
     const empty = !order.names.length;
     tools.hidden = empty;
     column("mean face", "Mean face", mean, null, "", null);

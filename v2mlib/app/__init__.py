@@ -1,0 +1,1 @@
+"""The quickstart as a small web page: `v2m app`."""
