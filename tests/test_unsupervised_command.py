@@ -8,7 +8,9 @@ import pytest
 
 from v2mlib import datasets
 from v2mlib.cli import main
+from v2mlib.commands import train_unsupervised
 from v2mlib.fitting import adversarial, pretraining, unsupervised
+from v2mlib.fitting.distillation import METHODS
 from v2mlib.models import Voice2Mesh
 
 FEW = ("--size", "tiny", "--steps", "2", "--batch-size", "4", "--device", "cpu")
@@ -62,6 +64,11 @@ def test_a_run_from_nothing_and_one_from_its_generator(teacher, encoder, tmp_pat
     card = Voice2Mesh.load(tmp_path / "other").card
     assert card["training"]["unsupervised"]["lessons"]["weights"]["triplet"] == 1.5
     assert "weights:" in capsys.readouterr().out
+
+
+def test_the_command_offers_what_there_is():
+    assert train_unsupervised._METHODS == tuple(METHODS)
+    assert train_unsupervised._SIZES == tuple(unsupervised.SIZES)
 
 
 @pytest.mark.parametrize(

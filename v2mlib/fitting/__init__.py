@@ -12,6 +12,7 @@ _HOMES = {
     "SupervisedConfig": "supervised",
     "TeacherConfig": "teacher_training",
     "TruthConfig": "truth_rules",
+    "UnsupervisedConfig": "unsupervised",
     "fit_landmarks": "landmarks",
     "line_measures": "truth",
     "predict_cascade": "cascade",
@@ -22,6 +23,7 @@ _HOMES = {
     "train_adversarial": "adversarial",
     "train_supervised": "supervised",
     "train_teacher": "teacher_training",
+    "train_unsupervised": "unsupervised",
 }
 _ROOMS = ("baselines",)
 

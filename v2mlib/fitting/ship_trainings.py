@@ -11,6 +11,7 @@ from v2mlib.datasets.torch_datasets import CropConfig
 from v2mlib.fitting.adversarial import AdversarialConfig, AdversarialTraining, train_adversarial
 from v2mlib.fitting.baselines import praat_ridge
 from v2mlib.fitting.image_check_training import ImageCheckTraining, train_image_check
+from v2mlib.fitting.joint_losses import LessonConfig
 from v2mlib.fitting.prediction import predict_world
 from v2mlib.fitting.supervised import SupervisedConfig, train_supervised
 from v2mlib.fitting.task import EngineConfig
@@ -32,9 +33,12 @@ GENERATOR = AdversarialConfig(
     crop=CropConfig(),
     engine=EngineConfig(n_steps=12_000, validate_every=200, checkpoint_every=200, keep_every=2000),
 )
-#: The joint training that goes on from it; its states are kept for the album.
+#: The joint training that goes on from it; its states are kept for the album. The teacher reads
+#: the speakers' photographs: read off drawn images (Eq. 3), the student learns what is wrong
+#: with them all, too.
 UNSUPERVISED = dataclasses.replace(
     TUTORIAL,
+    lessons=LessonConfig(truth="photographs"),
     adversarial=dataclasses.replace(
         TUTORIAL.adversarial,
         engine=dataclasses.replace(TUTORIAL.engine, keep_every=TUTORIAL.engine.n_steps // 4),
