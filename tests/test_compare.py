@@ -44,7 +44,7 @@ def test_differences_are_the_distances_we_made(faces, ball):
 def test_faces_share_one_colour_map_in_mm(faces):
     packed = compare(faces, limits=(0, 4))._packed()
     assert packed["map"]["unit"] == "mm"
-    assert packed["map"]["name"] == "distance from ball"
+    assert packed["map"]["name"] == "from ball"
     assert (packed["map"]["low"], packed["map"]["high"]) == (0.0, 4.0)
     assert packed["faces"][2]["summary"] == "mean 3.00 mm, largest 3.00 mm"
     assert np.frombuffer(packed["faces"][2]["values"], "<f4")[5] == pytest.approx(3.0)

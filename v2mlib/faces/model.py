@@ -198,7 +198,7 @@ class MorphableModel(NamedAnatomy):
     def _displace(self, coefficients, basis, part):
         coefficients = self._coefficients(coefficients, part)
         raw = coefficients * getattr(self, f"{part}_std")
-        moved = torch.nn.functional.linear(raw, basis.reshape(-1, basis.shape[-1]))
+        moved = torch.nn.functional.linear(raw, basis.flatten(0, 1))
         return moved.unflatten(-1, (-1, 3))
 
     def _coefficients(self, coefficients, part, dtype=None):

@@ -84,7 +84,7 @@ class Comparison(anywidget.AnyWidget):
         self._differences = _differences(self._faces, self._triangles, signed)
         maps = scalar_map(
             list(self._differences.values()),
-            name=f"distance from {names[0]}",
+            name=f"from {names[0]}",
             limits=limits,
             colour_map="RdBu_r" if signed else None,
         )
@@ -135,7 +135,7 @@ class Comparison(anywidget.AnyWidget):
         model = self._model
         every = np.concatenate(list(self._faces.values()))
         colours = getattr(model, "colours", None)
-        return still(
+        image = still(
             self._faces[name],
             self._triangles,
             colours=None if colours is None else as_array(colours),
@@ -147,6 +147,17 @@ class Comparison(anywidget.AnyWidget):
             gloss=gloss_of(model),
             theme=self._theme(),
         )
+        if painted:
+            grown = max(1.0, min(size) / 420)
+            write_on(
+                ImageDraw.Draw(image), (12 * grown, size[0] - 10 * grown), self._summary(name),
+                12 * grown, "ld", self._theme(),
+            )  # fmt: skip
+        return image
+
+    def _summary(self, name):
+        away = np.abs(self._differences[name])
+        return f"mean {away.mean():.2f} mm, largest {away.max():.2f} mm"
 
     def _theme(self):
         return "dark" if self.theme == "dark" else "light"
@@ -168,10 +179,9 @@ class Comparison(anywidget.AnyWidget):
             **pack_anatomy(self._model),
         }
         faces = [{"title": name, **pack_vertices(self._faces[name])} for name in names]
-        for face, values in zip(faces[1:], self._differences.values(), strict=True):
+        for face, (name, values) in zip(faces[1:], self._differences.items(), strict=True):
             face["values"] = values.astype("<f4").tobytes()
-            away = np.abs(values)
-            face["summary"] = f"mean {away.mean():.2f} mm, largest {away.max():.2f} mm"
+            face["summary"] = self._summary(name)
         one = self._maps[names[1]]
         shown = {key: getattr(one, key) for key in ("low", "high", "stops", "name", "unit")}
         return {"common": common, "faces": faces, "map": shown}

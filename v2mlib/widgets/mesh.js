@@ -51,10 +51,13 @@ class Mesh {
     if (afresh) positions.set(this.rest);
     this.steps = afresh ? 0 : this.steps + 1;
     for (const k of afresh ? coefficients.keys() : changed) {
-      const factor = (coefficients[k] - (afresh ? 0 : before[k] || 0)) * this.modeSteps[k];
-      if (!factor) continue;
-      for (let i = 0, j = k * positions.length; i < positions.length; i++, j++) {
-        positions[i] += factor * modes[j];
+      // Behind all modes there may be the remainders of all, where 16 bits were too few.
+      for (let part = k; part < this.modeSteps.length; part += coefficients.length) {
+        const factor = (coefficients[k] - (afresh ? 0 : before[k] || 0)) * this.modeSteps[part];
+        if (!factor) break;
+        for (let i = 0, j = part * positions.length; i < positions.length; i++, j++) {
+          positions[i] += factor * modes[j];
+        }
       }
     }
     this.posed = [...coefficients];

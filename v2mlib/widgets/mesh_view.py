@@ -17,6 +17,7 @@ from v2mlib.widgets.packing import (
     pack_modes,
     pack_triangles,
     pack_vertices,
+    packing_error,
     split_buffers,
 )
 from v2mlib.widgets.stills import data_address, occlusion_of, still, with_picture
@@ -176,6 +177,11 @@ class MeshView(anywidget.AnyWidget):
     def triangles(self):
         """Vertex numbers of the triangles, ndarray (triangle, 3)."""
         return self._triangles
+
+    @property
+    def packing_error_mm(self):
+        """Largest error of a vertex in the browser, mm per axis, every coefficient at 3 sd."""
+        return packing_error(self._packed())
 
     def colour_by(self, scalars="displacement", **options):
         """Colour the face by numbers, with a scale bar.
