@@ -67,8 +67,8 @@ def test_a_run_from_nothing_and_one_from_its_generator(teacher, encoder, tmp_pat
 
 
 def test_the_command_offers_what_there_is():
-    assert train_unsupervised._METHODS == tuple(METHODS)
-    assert train_unsupervised._SIZES == tuple(unsupervised.SIZES)
+    assert tuple(METHODS) == train_unsupervised._METHODS
+    assert tuple(unsupervised.SIZES) == train_unsupervised._SIZES
 
 
 @pytest.mark.parametrize(
