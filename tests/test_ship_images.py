@@ -1,9 +1,11 @@
 """What ships of the image pipeline, the album of its training, and the sheets that show it."""
 
+import dataclasses
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
+import photos_made
 import pytest
 import torch
 from PIL import Image
@@ -13,6 +15,8 @@ from v2mlib.checks import InputError
 from v2mlib.datasets.resident_photos import ResidentPhotos
 from v2mlib.faces import load_face_model
 from v2mlib.fitting.cascade import Cascade
+from v2mlib.fitting.joint import JointTask
+from v2mlib.fitting.joint_start import Start
 from v2mlib.fitting.ship_album import first_of_each, fresh_generator, make_album
 from v2mlib.fitting.shipped_images import (
     Album,
@@ -28,6 +32,7 @@ from v2mlib.fitting.shipped_networks import (
     load_joint,
     save_joint,
 )
+from v2mlib.fitting.unsupervised import SIZES
 from v2mlib.models import Critic, Generator, VoiceEncoder
 from v2mlib.models.image_to_face import ImageToFace
 from v2mlib.models.voice_to_image import VoiceToImage
@@ -131,7 +136,8 @@ def images_made():
     histories = {"generator": pd.DataFrame({"step": [1, 2], "loss": [0.5, None]})}
     heard = np.ones((2, 3, 64), np.float32) / 8
     card = {"check": [{"method": "cascade", "accuracy": 0.9}]}
-    return ShippedImages(np.array(["a", "b"]), np.array(["m", "f"]), heard, album, histories, card)
+    names, sexes, seen = np.array(["a", "b"]), np.array(["m", "f"]), np.ones((2, 40), np.float32)
+    return ShippedImages(names, sexes, heard, seen, album, histories, card)
 
 
 def test_images_are_the_same_after_writing(tmp_path):
@@ -139,6 +145,7 @@ def test_images_are_the_same_after_writing(tmp_path):
     write_images(tmp_path / "x.npz", made)
     again = shipped_images(tmp_path / "x.npz")
     np.testing.assert_array_equal(again.embedding, made.embedding)
+    np.testing.assert_array_equal(again.seen, made.seen)
     for one, other in zip(again.album, made.album, strict=True):
         np.testing.assert_array_equal(one, other)
     assert again.card["check"] == made.card["check"]
@@ -229,3 +236,24 @@ def test_photographs_are_cut_as_a_generators_are(tmp_path):
     stored = ResidentPhotos(world, ["id00002"], progress=False).pixels[0].permute(1, 2, 0)
     gap = np.abs(np.asarray(cut).astype(int) - stored.numpy())
     assert gap.max() <= 2  # landmarks are stored in single precision
+
+
+def test_a_joint_training_goes_on_from_networks_in_memory(tmp_path):
+    world, store = photos_made.made_world_with_photos(tmp_path, n_train=4, n_validation=2, n_test=2)
+    encoder, teacher = VoiceEncoder(channels=(8,) * 4), ImageToFace(width=0.25, image_size=32)
+    config = SIZES["tiny"]
+    parts = (world, store, encoder.eval(), teacher.eval())
+    before = JointTask(*parts, config, progress=False)
+    names = ("generator", "critic", "student")
+    states = {name: before.networks[name].state_dict() for name in names}
+    engine = dataclasses.replace(config.engine, seed=5)
+    other = dataclasses.replace(
+        config, adversarial=dataclasses.replace(config.adversarial, engine=engine)
+    )
+    fresh = JointTask(*parts, other, progress=False)
+    after = JointTask(*parts, other, start=Start(states, {}), progress=False)
+    for name in names:
+        found = after.networks[name].state_dict()
+        assert all(torch.equal(found[key], states[name][key]) for key in found), name
+        wanted = fresh.networks[name].state_dict()
+        assert any(not torch.equal(wanted[key], states[name][key]) for key in wanted), name

@@ -9,7 +9,7 @@ import torch
 import v2mlib
 from v2mlib.datasets.features import log_mel_store
 from v2mlib.datasets.resident_photos import FaceCrop, ResidentPhotos
-from v2mlib.datasets.torch_datasets import ResidentUtterances
+from v2mlib.datasets.torch_datasets import ResidentUtterances, identity_mean
 from v2mlib.fitting.cascade import MINIMUM_FRAMES, Cascade
 from v2mlib.fitting.data import embed_all, split_names
 from v2mlib.fitting.image_check import image_check, judge_photos, sex_accuracy
@@ -18,7 +18,7 @@ from v2mlib.fitting.ship_predictions import DIGITS
 from v2mlib.fitting.ship_trainings import GENERATOR, UNSUPERVISED
 from v2mlib.fitting.shipped_images import SUFFIX, ShippedImages, draw, write_images
 from v2mlib.fitting.shipped_networks import load_joint, save_joint
-from v2mlib.fitting.teacher_truth import judge_teacher
+from v2mlib.fitting.teacher_truth import judge_teacher, shapes_of
 from v2mlib.models.discriminator import IMAGE_SIZE
 from v2mlib.models.image_sex import ImageSexClassifier
 from v2mlib.models.image_to_face import ImageToFace
@@ -122,7 +122,8 @@ def ship_images(trained, world, networks, out, *, workers=None, progress=True):
     runs = {"generator": trained.drawer.training, "joint": trained.joint.training}
     album = make_album(runs, cascade, joint, embedding, first_of_each(sex, ALBUM_PEOPLE))
     histories = {name: run.history.round(DIGITS) for name, run in runs.items()}
-    found = ShippedImages(identity, sex, embedding, album, histories, card)
+    seen = read_photographs(cascade.image_to_face, world, progress=progress)
+    found = ShippedImages(identity, sex, embedding, seen, album, histories, card)
     write_images(Path(out) / f"phantom{SUFFIX}", found)
     return table
 
@@ -152,6 +153,29 @@ def embed_test(world, encoder, *, workers=None, progress=True):
         found = embed_all(encoder.eval(), utterances, minimum_frames=MINIMUM_FRAMES)
     found = found[torch.argsort(utterances.identity, stable=True)].half().float().numpy()
     return found.reshape(len(utterances.identities), -1, found.shape[-1])
+
+
+def read_photographs(teacher, world, *, progress=True):
+    """Let the teacher look at the test identities' photographs, as in the joint training.
+
+    Parameters
+    ----------
+    teacher : ImageToFace
+        In eval mode.
+    world : World
+        The data set.
+    progress : bool
+        Whether to show a progress bar while photographs are read.
+
+    Returns
+    -------
+    ndarray of float32, (identity, shape), standard deviations
+        Averaged over each identity's photographs, which are of 64 pixels.
+    """
+    names = split_names(world, "test")
+    photos = ResidentPhotos(world, names, crop=FaceCrop(IMAGE_SIZE), progress=progress)
+    found = shapes_of(teacher, photos)
+    return identity_mean(found, photos.identity, len(photos.identities)).numpy()
 
 
 def check_photographs(checker, others, world, *, progress=True):

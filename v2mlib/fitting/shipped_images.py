@@ -52,6 +52,8 @@ class ShippedImages(NamedTuple):
         "m" or "f".
     embedding : ndarray of float32, (identity, utterance, embedding=64)
         Of the utterances, by the frozen encoder; of length 1.
+    seen : ndarray of float32, (identity, shape), standard deviations
+        What the teacher sees in each person's photographs, averaged over them.
     album : Album
         How images formed.
     histories : dict of str to DataFrame
@@ -63,6 +65,7 @@ class ShippedImages(NamedTuple):
     identity: np.ndarray
     sex: np.ndarray
     embedding: np.ndarray
+    seen: np.ndarray
     album: Album
     histories: dict
     card: dict
@@ -87,7 +90,7 @@ def write_images(path, images):
     arrays = {f"album_{name}": array for name, array in images.album._asdict().items()}
     arrays["album_shape"] = arrays["album_shape"].astype(np.float16)
     arrays |= {name: getattr(images, name) for name in ("identity", "sex")}
-    arrays["embedding"] = images.embedding.astype(np.float16)
+    arrays |= {name: getattr(images, name).astype(np.float16) for name in ("embedding", "seen")}
     histories = {
         name: {column: table[column].tolist() for column in table}
         for name, table in images.histories.items()
@@ -150,6 +153,7 @@ def shipped_images(name_or_path="phantom"):
         identity=arrays["identity"],
         sex=arrays["sex"],
         embedding=arrays["embedding"].astype(np.float32),
+        seen=arrays["seen"].astype(np.float32),
         album=Album(**parts),
         histories=histories,
         card=card,
