@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import anywidget
 import numpy as np
 import traitlets
-from PIL import ImageDraw
+from PIL import Image, ImageDraw
 
 from v2mlib.checks import InputError, ShapeError
 from v2mlib.faces import rendering
@@ -147,13 +147,19 @@ class Comparison(anywidget.AnyWidget):
             gloss=gloss_of(model),
             theme=self._theme(),
         )
-        if painted:
-            grown = max(1.0, min(size) / 420)
-            write_on(
-                ImageDraw.Draw(image), (12 * grown, size[0] - 10 * grown), self._summary(name),
-                12 * grown, "ld", self._theme(),
-            )  # fmt: skip
-        return image
+        return self._captioned(image, self._summary(name) if painted else "")
+
+    def _captioned(self, image, caption):
+        """In difference mode a strip below the face for the numbers, which would hide its neck."""
+        if self.mode != "difference":
+            return image
+        grown, theme = max(1.0, min(image.size) / 420), self._theme()
+        ground = tuple(round(255 * channel) for channel in THEMES[theme][0])
+        sheet = Image.new("RGB", (image.width, image.height + round(24 * grown)), ground)
+        sheet.paste(image, (0, 0))
+        place = (12 * grown, image.height + 12 * grown)
+        write_on(ImageDraw.Draw(sheet), place, caption, 12 * grown, "lm", theme)
+        return sheet
 
     def _summary(self, name):
         away = np.abs(self._differences[name])
