@@ -6,16 +6,20 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.api as sm
+import torch
 from scipy import stats as scipy_stats
 from statsmodels.stats.multitest import multipletests
 
 from v2mlib.checks import InputError, ShapeError
+from v2mlib.faces import load_face_model
+from v2mlib.metrics import evaluate
 from v2mlib.stats.correlation import partial_correlation
 from v2mlib.stats.dealing import age_bands, combined_strata, deal, stratum_numbers
 from v2mlib.stats.multiplicity import adjust
 from v2mlib.stats.null_tables import difference_table, pairing_table
 from v2mlib.stats.permutation import (
     pairing_test,
+    pairwise_distance,
     pairwise_error,
     pairwise_product,
     permutation_test,
@@ -186,6 +190,24 @@ def test_pairing_test_is_the_permutation_test_on_all_pairings(linked):
         deals = deal(stratum_numbers(sex, 60), 200, seed=3)
         by_hand = [pairwise[np.arange(60), order].mean(0) for order in deals]
         assert slow.null == pytest.approx(np.array(by_hand), rel=1e-12)
+
+
+def test_any_error_of_a_face_can_be_dealt():
+    """All pairings' landmark errors: the own ones are what `evaluate` gives."""
+    model = load_face_model("phantom")
+    rng = np.random.default_rng(7)
+    truth = rng.normal(size=(12, model.n_shape)).astype(np.float32)
+    predicted = 0.5 * truth + 0.3 * rng.normal(size=truth.shape).astype(np.float32)
+    vertices = [model.decode(torch.tensor(faces)).double() for faces in (predicted, truth)]
+    marks = [faces[:, model.landmarks].numpy() for faces in vertices]
+    extent = np.ptp(vertices[1].numpy()[..., :2], axis=1)
+    pairwise = pairwise_distance(*marks, np.sqrt(extent.prod(1)))
+    table = evaluate(predicted, truth, model, measures="nme")
+    own = table[table["definition"] == "mean"].sort_values("identity")["error"].to_numpy()
+    assert np.diag(pairwise[..., 0]) == pytest.approx(own, rel=1e-4)
+    assert permutation_test(pairwise, n_permutations=499).p_value[0] == 0.002
+    with pytest.raises(ShapeError, match="coordinate"):
+        pairwise_distance(marks[0][:3], marks[1])
 
 
 def test_permutation_p_values_are_scipys():

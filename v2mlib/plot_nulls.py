@@ -9,7 +9,8 @@ import numpy as np
 from PIL import Image
 
 from v2mlib.checks import InputError
-from v2mlib.plots import PALETTE, ROLES, colour_of
+from v2mlib.plot_tables import colours_of
+from v2mlib.plots import PALETTE, ROLES
 
 _INK, _SOFT, _GRID, _RED = "#1b2230", "#b8bec7", "#e8ebf0", "#c0392b"
 _DPI = 96
@@ -65,9 +66,8 @@ def permutation_histograms(nulls, observed, *, title=None, axis="correlation", c
         panel.spines["left"].set_visible(False)
     for panel in panels[len(measures) :]:
         panel.set_visible(False)
-    sheet.supxlabel(axis, fontsize=10.5)
     _legend(sheet, panels[0])
-    return _picture(sheet, title)
+    return _picture(sheet, "\n".join(words for words in (title, axis) if words))
 
 
 def explained_bars(table, ceilings, *, title=None, axis="share of the variance within a sex (%)"):
@@ -97,14 +97,13 @@ def explained_bars(table, ceilings, *, title=None, axis="share of the variance w
     _require(table, ["measure", "method", "r_squared", "ci_low", "ci_high"])
     measures, methods = (list(dict.fromkeys(table[name])) for name in ("measure", "method"))
     sheet, (panel,) = _sheet(860, 90 + 15 * len(measures) * (len(methods) + 1))
-    thick = 0.84 / len(methods)
+    thick, colours = 0.84 / len(methods), colours_of(methods)
     for index, method in enumerate(methods):
         rows = table[table["method"] == method].set_index("measure").loc[measures]
         place = np.arange(len(measures)) + (index - (len(methods) - 1) / 2) * thick
         value = 100 * rows["r_squared"].to_numpy()
         reach = [value - 100 * rows["ci_low"].to_numpy(), 100 * rows["ci_high"].to_numpy() - value]
-        colour = colour_of("model" if method == "supervised" else method, index)
-        panel.barh(place, value, 0.9 * thick, color=colour, label=_words(method))
+        panel.barh(place, value, 0.9 * thick, color=colours[index], label=_words(method))
         panel.errorbar(value, place, xerr=reach, fmt="none", ecolor=_INK, elinewidth=1.1)
     marks = [(ROLES["ceiling"], "-"), (_INK, ":"), (PALETTE[1], "--")]
     for (name, shares), (colour, style) in zip(ceilings.items(), marks, strict=False):

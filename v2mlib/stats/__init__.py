@@ -33,6 +33,7 @@ _HOMES = {
     "order_bias": "clustered",
     "pairing_table": "null_tables",
     "pairing_test": "permutation",
+    "pairwise_distance": "permutation",
     "pairwise_error": "permutation",
     "pairwise_product": "permutation",
     "partial_correlation": "correlation",

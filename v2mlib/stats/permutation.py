@@ -7,6 +7,7 @@ stratum shares survives a deal within it, so what the test then rejects is not t
 from typing import NamedTuple
 
 import numpy as np
+from scipy.spatial.distance import cdist
 
 from v2mlib.checks import InputError, ShapeError, check_shape
 from v2mlib.stats.dealing import deal, means_of_costs, means_of_deals, stratum_numbers
@@ -101,6 +102,52 @@ def pairwise_product(predicted, reference, strata=None):
         standardised(reference, groups, "reference")[:, None]
         * standardised(predicted, groups, "predicted")[None]
     )
+
+
+def pairwise_distance(predicted, reference, size=None):
+    """Hold the points of every predicted face against those of every reference.
+
+    Landmarks with the size of the reference face give the normalised mean error of all
+    pairings; one "point" of many coordinates gives a distance between whole faces.
+
+    Parameters
+    ----------
+    predicted, reference : array_like, (identity, point, coordinate)
+        The same points of both faces, for instance 68 landmarks in mm.
+    size : array_like, (identity,), optional
+        Of each reference face; distances are divided by it.
+
+    Returns
+    -------
+    ndarray, (reference identity, predicted identity, measure=1)
+        Mean distance over points, for `permutation_test`.
+
+    Raises
+    ------
+    ShapeError
+        If the arrays do not fit each other.
+
+    Examples
+    --------
+    >>> corner = np.zeros((1, 2, 3))
+    >>> pairwise_distance(np.vstack([corner, corner + [3, 4, 0]]), np.zeros((2, 2, 3)))[..., 0]
+    array([[0., 5.],
+           [0., 5.]])
+    """
+    predicted, reference = (np.asarray(a, dtype=float) for a in (predicted, reference))
+    check_shape(reference, {"identity": None, "point": None, "coordinate": None}, "reference")
+    if predicted.shape != reference.shape:
+        raise ShapeError(
+            f"predicted has shape {predicted.shape}, reference {reference.shape}, "
+            "expected the same (identity, point, coordinate)"
+        )
+    total = np.zeros((len(reference), len(predicted)))
+    for point in range(reference.shape[1]):
+        total += cdist(reference[:, point], predicted[:, point])
+    if size is not None:
+        check_shape(np.asarray(size), {"identity": len(reference)}, "size")
+        total /= np.asarray(size, dtype=float)[:, None]
+    return (total / reference.shape[1])[:, :, None]
 
 
 def permutation_test(
