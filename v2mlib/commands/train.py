@@ -1,6 +1,6 @@
 """``v2m train``: weights from voices, and faces or photographs."""
 
-from v2mlib.commands import json_line, results_on_stdout, train_unsupervised
+from v2mlib.commands import json_line, results_on_stdout, say, train_unsupervised
 
 
 def add_parser(subparsers):
@@ -29,6 +29,12 @@ def add_parser(subparsers):
     add = supervised.add_argument
     add("--data", required=True, metavar="DIR", help="a world or data set that v2m data made")
     add("--out", required=True, metavar="DIR", help="folder of the run; model.safetensors in it")
+    add(
+        "--size",
+        default="tutorial",
+        choices=("tiny", "tutorial", "paper"),
+        help="schedule: seconds / minutes / the paper's 50,000 updates of 128 crops (tutorial)",
+    )
     add(
         "--variant",
         default="end_to_end",
@@ -67,6 +73,8 @@ def run_supervised(options):
         config = _config(options)
         world = load_data(options.data)
         model, training = train_supervised(world, out=options.out, config=config)
+    if training.speed:
+        say(training.speed.text())
     shown = {
         "weights": training.folder / "model.safetensors",
         "variant": options.variant,
@@ -85,13 +93,13 @@ def _config(options):
     """Only what was asked for differs from the library's defaults."""
     import dataclasses
 
-    from v2mlib.fitting import SupervisedConfig
+    from v2mlib.fitting.supervised import SIZES
 
     def given(**names):
         chosen = {name: getattr(options, option) for name, option in names.items()}
         return {name: value for name, value in chosen.items() if value is not None}
 
-    config = SupervisedConfig()
+    config = SIZES[options.size]
     engine = given(
         n_steps="steps", precision="precision", device="device", n_devices="devices", seed="seed"
     )
@@ -99,6 +107,6 @@ def _config(options):
     return dataclasses.replace(
         config,
         variant=options.variant,
-        engine=dataclasses.replace(config.engine, **engine),
+        engine=dataclasses.replace(config.engine, profile=True, **engine),
         **own,
     )

@@ -1,6 +1,6 @@
 """``v2m train unsupervised``: voices and photographs, without paired faces."""
 
-from v2mlib.commands import json_line, results_on_stdout
+from v2mlib.commands import json_line, results_on_stdout, say
 
 _METHODS = ("vanilla", "attention", "similarity", "correlation", "rkd", "crd", "vid", "pkt")
 _SIZES = ("tiny", "tutorial", "paper")
@@ -41,7 +41,12 @@ def add_parser(kinds):
         choices=("drawn", "photographs"),
         help="the teacher reads the drawn image (Eq. 3), or the speaker's photographs (drawn)",
     )
-    add("--teacher", default="phantom", metavar="M", help="image-to-face weights (phantom)")
+    add(
+        "--teacher",
+        default="phantom",
+        metavar="M",
+        help="image-to-face weights, or the folder of 3DDFA-V2 (phantom)",
+    )
     add(
         "--encoder",
         metavar="M",
@@ -76,12 +81,12 @@ def run(options):
     from pathlib import Path
 
     from v2mlib.datasets import load_data
+    from v2mlib.fitting.joint_teacher import load_teacher
     from v2mlib.fitting.unsupervised import train_unsupervised
-    from v2mlib.models import ImageToFace
 
     with results_on_stdout() as stdout:
         out, start = Path(options.out), options.start_from
-        config, teacher = _config(options), ImageToFace.load(options.teacher)
+        config, teacher = _config(options), load_teacher(options.teacher)
         world = load_data(options.data)
         encoder = _encoder(options, world, out)
         if options.gan_steps:
@@ -89,7 +94,9 @@ def run(options):
         trained = train_unsupervised(
             world, encoder, teacher, out=out, config=config, start_from=start
         )
-        history = trained.training.history
+        history, speed = trained.training.history, trained.training.speed
+    if speed:
+        say(speed.text())
     shown = {
         "weights": out / "model.safetensors",
         "distillation": config.distillation,
@@ -130,7 +137,7 @@ def _config(options):
     )
     adversarial = dataclasses.replace(
         adversarial,
-        engine=dataclasses.replace(config.engine, **engine),
+        engine=dataclasses.replace(config.engine, profile=True, **engine),
         **given(batch_size="batch_size", learning_rate="learning_rate"),
     )
     if options.released:

@@ -81,6 +81,31 @@ class SupervisedConfig:
                 )
 
 
+_PAPER_CROP, _PAPER_ENGINE = (
+    CropConfig(3.0, 8.0),
+    EngineConfig(n_steps=50_000, validate_every=500, checkpoint_every=1000),
+)
+#: Schedules by the size of a world; that of the paper is for a GPU.
+SIZES = {
+    "tiny": SupervisedConfig(
+        batch_size=16,
+        warmup=10,
+        engine=EngineConfig(n_steps=40, validate_every=10, checkpoint_every=10),
+    ),
+    "tutorial": SupervisedConfig(),
+    "paper": SupervisedConfig(
+        learning_rate=2e-4,
+        warmup=500,
+        batch_size=128,
+        crop=_PAPER_CROP,
+        engine=_PAPER_ENGINE,
+        pretraining=PretrainingConfig(
+            learning_rate=2e-4, warmup=500, batch_size=128, crop=_PAPER_CROP, engine=_PAPER_ENGINE
+        ),
+    ),
+}
+
+
 class SupervisedTraining(NamedTuple):
     """What came of a supervised training.
 
