@@ -3,6 +3,7 @@
 import html
 import os
 import signal
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +27,7 @@ MESSAGE_BYTES = 1 << 20
 _BODY_BYTES = 1 << 16  # of an HTTP request: no file comes this way
 _SITE = Path(__file__).with_name("site")
 _TEXTS = {"responsible-use": "RESPONSIBLE_USE.md", "model-card": "MODEL_CARD.md"}
+_ASSETS = r"/voila/templates/([\w-]+/static/(?:[\w-][\w.-]*/)*[\w-][\w.-]*)"
 _POLICY = "; ".join(
     (
         "default-src 'self'",
@@ -93,7 +95,16 @@ class AppConfig:
         return self.host in LOCAL
 
 
-class Page(TornadoVoilaHandler):
+class _PlainErrors:
+    """Errors as small pages that say nothing about the inside."""
+
+    def write_error(self, status_code, **kwargs):
+        words = {403: "Not allowed.", 404: "There is nothing here."}
+        text = words.get(status_code, "Something went wrong: reload the page.")
+        self.finish(_simple(f"Error {status_code}", f"<p>{text}</p>"))
+
+
+class Page(_PlainErrors, TornadoVoilaHandler):
     """The page; each visitor gets a kernel of their own."""
 
     async def get(self, path=None):
@@ -111,7 +122,7 @@ class Page(TornadoVoilaHandler):
         await super().get(path=None)
 
 
-class Text(JupyterHandler):
+class Text(_PlainErrors, JupyterHandler):
     """Responsible use and the model card, as pages."""
 
     def get(self, name):
@@ -137,7 +148,17 @@ class Text(JupyterHandler):
 
 
 class Server(Voila):
-    """Voilà with one page, its own template and tighter limits."""
+    """Voilà with one page, its own template and tighter limits.
+
+    Parameters
+    ----------
+    settings : AppConfig
+        Where and how.
+    ready : callable
+        Called with the address once the page can be opened.
+    **kwargs : dict
+        As for Voilà.
+    """
 
     def __init__(self, settings, ready, **kwargs):
         self._settings, self._ready = settings, ready
@@ -176,10 +197,12 @@ class Server(Voila):
             address, arguments = handler[0], handler[2:]
             if "/voila/files/" in address:
                 continue
+            # Voilà stumbles over addresses of templates that are no assets.
+            address = address.replace("/voila/templates/(.*)", _ASSETS)
             if handler[1] is TornadoVoilaHandler:
                 kept.append((url_path_join(self.server_url, "/"), Page, *arguments))
             else:
-                kept.append(handler)
+                kept.append((address, handler[1], *arguments))
         return [*kept, (url_path_join(self.server_url, r"/about/([a-z-]+)"), Text)]
 
     def listen(self):
@@ -252,6 +275,9 @@ def serve(settings, *, ready=print):
     config.MappingKernelManager.cull_idle_timeout = settings.idle_s
     config.MappingKernelManager.cull_interval = max(1, min(60, settings.idle_s // 2))
     config.MappingKernelManager.cull_connected = True
+    if os.name == "posix" and len(tempfile.gettempdir()) < 30:
+        # Files that nobody else may open; their names must be short.
+        config.KernelManager.transport = "ipc"
     server = Server(
         settings, ready, config=config, config_file_paths=[], log_level="ERROR",
         ip=settings.host, port=settings.port, open_browser=settings.open_browser,

@@ -18,7 +18,7 @@ def add_parser(subparsers):
             "Serve a web page on which visitors record or choose a voice and see the predicted "
             "face beside the mean face. Only this machine can open it, unless --host says "
             "otherwise. Every visitor has a Python process of their own (about 500 MB), which "
-            "ends with the page or after half an hour without a deed. Ctrl-C stops everything."
+            "ends with the page or after half an hour of silence. Ctrl-C stops everything."
         ),
         epilog="The shipped weights are trained on synthetic people: the faces they predict are "
         "synthetic and say nothing about the real speaker.",
@@ -29,6 +29,13 @@ def add_parser(subparsers):
     add("--model", default="phantom", metavar="M", help="weights: a name or a file (phantom)")
     add("--max-upload-mb", type=float, default=20.0, metavar="MB", help="largest recording (20)")
     add("--max-visitors", type=int, default=8, metavar="N", help="at once (8)")
+    add(
+        "--idle-minutes",
+        type=float,
+        default=30.0,
+        metavar="MIN",
+        help="a visitor who does nothing for so long is forgotten (30)",
+    )
     add("--no-browser", action="store_true", help="do not open the page")
     parser.set_defaults(run=run)
 
@@ -54,6 +61,7 @@ def run(options):
     settings = AppConfig(
         model=options.model, host=options.host, port=options.port,
         max_upload_mb=options.max_upload_mb, max_visitors=options.max_visitors,
+        idle_s=round(60 * options.idle_minutes),
         open_browser=not options.no_browser,
     )  # fmt: skip
     from v2mlib.models import Voice2Mesh
