@@ -13,7 +13,18 @@ import v2mlib
 from v2mlib.checks import V2MError
 
 #: In the order of the help; each module has ``add_parser(subparsers)`` and imports late.
-COMMANDS = ("demo", "predict", "data", "train", "evaluate", "study", "app", "faces", "doctor")
+COMMANDS = (
+    "demo",
+    "predict",
+    "data",
+    "train",
+    "evaluate",
+    "ablate",
+    "study",
+    "app",
+    "faces",
+    "doctor",
+)
 
 _DESCRIPTION = """How much of a face's 3D geometry does a voice carry?
 
