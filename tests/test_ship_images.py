@@ -18,6 +18,7 @@ from v2mlib.fitting.cascade import Cascade
 from v2mlib.fitting.joint import JointTask
 from v2mlib.fitting.joint_start import Start
 from v2mlib.fitting.ship_album import first_of_each, fresh_generator, make_album
+from v2mlib.fitting.ship_images import read_photographs
 from v2mlib.fitting.shipped_images import (
     Album,
     ShippedImages,
@@ -257,3 +258,15 @@ def test_a_joint_training_goes_on_from_networks_in_memory(tmp_path):
         assert all(torch.equal(found[key], states[name][key]) for key in found), name
         wanted = fresh.networks[name].state_dict()
         assert any(not torch.equal(wanted[key], states[name][key]) for key in wanted), name
+
+
+def test_what_the_teacher_sees_is_averaged_over_a_persons_photographs(tmp_path):
+    world, _ = photos_made.made_world_with_photos(tmp_path, n_train=2, n_validation=1, n_test=3)
+    teacher = ImageToFace(width=0.25, image_size=32).eval()
+    seen = read_photographs(teacher, world, progress=False)
+    names = world.identities.loc[world.identities["split"] == "test", "identity"].tolist()
+    photos = ResidentPhotos(world, names, progress=False)
+    assert seen.shape == (3, 40)
+    with torch.no_grad():
+        each = teacher(photos.images(torch.arange(6))).shape.numpy().reshape(3, 2, 40)
+    np.testing.assert_allclose(seen, each.mean(1), atol=1e-5)
