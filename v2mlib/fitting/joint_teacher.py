@@ -4,9 +4,10 @@ from pathlib import Path
 
 import torch
 
+from v2mlib.faces.readers.slices import MICROMETRE
 from v2mlib.models.image_to_face import ImageToFace
 from v2mlib.models.mobilenet_v2 import N_POSE
-from v2mlib.photos.teacher import MICROMETRE, Teacher
+from v2mlib.photos.teacher import Teacher
 
 _RELEASED = (".pth", ".npz")
 
