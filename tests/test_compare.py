@@ -46,7 +46,7 @@ def test_faces_share_one_colour_map_in_mm(faces):
     assert packed["map"]["unit"] == "mm"
     assert packed["map"]["name"] == "from ball"
     assert (packed["map"]["low"], packed["map"]["high"]) == (0.0, 4.0)
-    assert packed["faces"][2]["summary"] == "mean 3.00 mm, largest 3.00 mm"
+    assert packed["faces"][2]["summary"] == "mean 3.00, largest 3.00 mm"
     assert np.frombuffer(packed["faces"][2]["values"], "<f4")[5] == pytest.approx(3.0)
     assert "values" not in packed["faces"][0]
     np.testing.assert_allclose(

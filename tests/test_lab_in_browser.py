@@ -21,7 +21,7 @@ from browser import (
 from test_notebooks_in_browser import change, is_blank, pixels, wait_for_change
 
 BOOK = Path(__file__).resolve().parents[1] / "notebooks"
-RUN = ("01_morphable_face.ipynb", "08_user_study.ipynb")  # the two that take least
+RUN = ("00_quickstart.ipynb", "01_morphable_face.ipynb")
 GIB = 2**30
 
 RESTARTED = """

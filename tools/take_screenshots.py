@@ -105,6 +105,7 @@ def of_lab(page, folder):
         page.locator(".v2m canvas").nth(5).wait_for(timeout=60_000)
         wait_until_drawn(page)
         page.mouse.move(2, 2)  # no button under the pointer
+        page.add_style_tag(content=".jp-cell-toolbar, .jp-Collapser { visibility: hidden }")
         for name, cell in zip(LIVE, page.locator(".jp-CodeCell").all(), strict=True):
             save(cell.screenshot(), FIGURES / f"{name}.png")
 

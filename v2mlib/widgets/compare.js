@@ -12,8 +12,9 @@ function openComparison(model, el, payload) {
   const row = make("div", { class: "v2m-row" });
   const bar = make("div", { class: "v2m-tools", role: "toolbar", "aria-label": "Comparison" });
   const frame = make("div", { class: "v2m v2m-compare", "data-lm-suppress-shortcuts": "true" });
+  const legend = legendOf(payload.map), below = make("div");
   if (model.get("title")) frame.append(make("div", { class: "v2m-title" }, model.get("title")));
-  frame.append(bar, row);
+  frame.append(bar, row, legend, below);
   el.append(frame);
   let panels = [], timer = 0, playing = !matchMedia("(prefers-reduced-motion: reduce)").matches;
   const tell = (name, value) => { model.set(name, value); model.save_changes(); };
@@ -37,12 +38,14 @@ function openComparison(model, el, payload) {
     clearInterval(timer);
     panels.forEach((one) => one.close());
     row.replaceChildren();
-    row.style.maxWidth = single() ? "720px" : "";
+    below.replaceChildren();
+    legend.hidden = mode !== "difference";
+    Object.assign(row.style, single() ? { maxWidth: "720px", margin: "0 auto" } : { maxWidth: "", margin: "" });
     const add = (mesh, title, caption, scalars, tools) => {
       const cell = make("div", { class: "v2m-cell" });
       row.append(cell);
       const one = panel(cell, mesh, { title, caption, camera, tools, height: model.get("height"),
-        theme: model.get("theme"), settings: { scalars },
+        theme: model.get("theme"), settings: { scalars, barless: true }, toolsIn: below,
         // The first face's tools act on all.
         onsetting: (name, value) => panels.slice(1).forEach((other) => other.change?.(name, value)),
         ontheme: (chosen) => tell("theme", chosen),
@@ -104,6 +107,15 @@ function openComparison(model, el, payload) {
     panels.forEach((one) => one.close());
     frame.remove();
   };
+}
+
+/** The colours of all differences, once for all faces. */
+function legendOf({ low, high, stops, name, unit }) {
+  const digits = high - low < 1 ? 2 : high - low < 20 ? 1 : 0;
+  const [from, to] = [low, high].map((number) => number.toFixed(digits));
+  const ramp = `linear-gradient(to right, ${stops.map((rgb) => `rgb(${rgb.join(",")})`).join(",")})`;
+  return make("div", { class: "v2m-legend", role: "img", "aria-label": `Colours: ${from} to ${to} ${unit} ${name}` },
+    make("span", {}, from), make("i", { style: `background: ${ramp}` }), make("span", {}, `${to} ${unit} ${name}`));
 }
 
 export const openFace = openComparison;

@@ -163,7 +163,7 @@ class Comparison(anywidget.AnyWidget):
 
     def _summary(self, name):
         away = np.abs(self._differences[name])
-        return f"mean {away.mean():.2f} mm, largest {away.max():.2f} mm"
+        return f"mean {away.mean():.2f}, largest {away.max():.2f} mm"
 
     def _theme(self):
         return "dark" if self.theme == "dark" else "light"

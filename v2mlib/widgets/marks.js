@@ -86,7 +86,7 @@ function annotate(paper, view, frame) {
     if (steep) text(label, lower.x + 8 * ratio, lower.y + 10 * ratio);
     else text(label, middle.x, middle.y - 10 * ratio, "center");
   });
-  if (settings.scalars) colourBar(paper, settings.scalars, frame, text);
+  if (settings.scalars && !settings.barless) colourBar(paper, settings.scalars, frame, text);
   lengthBar(paper, frame, text);
 }
 

@@ -55,7 +55,7 @@ function snapshot(canvas, title) {
  * Show a face with its tools in `root`.
  *
  * options: title, caption, height (px), camera (shared or own), preset, theme ("auto"),
- * tools (buttons), groups ([{ name, labels, values, onchange }], one slider per value),
+ * tools (buttons), toolsIn (where they go, if not below the picture), groups ([{ name, labels, values, onchange }], one slider per value),
  * onsetting(name, value) after a button or menu changed a setting of the view.
  */
 function panel(root, mesh, options) {
@@ -96,7 +96,7 @@ function panel(root, mesh, options) {
     if (toggles.lines) toggles.lines.value = lines.length > 1 ? "*" : lines[0] || "";
     if (toggles.region) toggles.region.value = view.settings.region;
   };
-  if (options.tools !== false) stage.append(toolbar());
+  if (options.tools !== false) (options.toolsIn || stage).append(toolbar());
   const tall = ((options.height || 420) + 40) / Math.max(options.groups?.length, 1) - 36;
   const sliders = (options.groups || []).map((group) => {
     const rows = group.values.map((value, k) => slider(group.labels[k], value, (number) => group.onchange(k, number)));
@@ -131,7 +131,7 @@ function panel(root, mesh, options) {
       bar.append(toggles.region);
     }
     bar.append(
-      button("◐", "Dark or light", () => { setTheme(frame.dataset.theme === "dark" ? "light" : "dark"); options.ontheme?.(options.theme); }),
+      button("◐", "Dark or light", () => { setTheme(view.settings.theme === "dark" ? "light" : "dark"); options.ontheme?.(options.theme); }),
       button("Reset", "Reset view and sliders (key 0)", () => { camera.reset(); options.onreset?.(); }),
       button("PNG", "Save the picture", () => { view.finish(); snapshot(canvas, options.title); }));
     return bar;

@@ -17,7 +17,7 @@ THEMES = {
     "light": ((0.925, 0.937, 0.953), (27, 34, 48), (246, 248, 250)),
     "dark": ((0.125, 0.141, 0.169), (238, 241, 246), (20, 23, 28)),
 }
-_HIGHLIGHT = np.array([0.0, 0.447, 0.698])
+_HIGHLIGHT, _FADED = np.array([0.0, 0.447, 0.698]), np.full(3, 0.745)
 _LINE_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 
 
@@ -65,7 +65,8 @@ def still(
     gloss : array_like (vertex,), optional
         Strength of the highlights from 0 to 1.
     highlight : sequence of int
-        Vertices of a region, tinted blue.
+        Vertices of a region: tinted blue, or left alone by the fading of all others where
+        ``scalars`` colour the face.
     wireframe : bool
         Draw the triangles' edges where the camera sees them.
     theme : str
@@ -83,7 +84,10 @@ def still(
     if len(highlight):
         painted = np.array(np.broadcast_to(rendering.SKIN if painted is None else painted,
                                            vertices.shape))  # fmt: skip
-        painted[highlight] = 0.45 * painted[highlight] + 0.55 * _HIGHLIGHT
+        # A region is tinted; where colours are numbers, everything else is faded instead.
+        inside = np.isin(np.arange(len(vertices)), highlight)
+        mixed, tint = (inside, _HIGHLIGHT) if scalars is None else (~inside, _FADED)
+        painted[mixed] = 0.45 * painted[mixed] + 0.55 * tint
     picture = rendering.render(
         vertices,
         triangles,

@@ -74,7 +74,7 @@ void main() {
 
 const SKIN = [204, 163, 140];
 const LINEAR = Uint16Array.from({ length: 256 }, (_, byte) => 65535 * (byte / 255) ** 2.2);
-const HIGHLIGHT = [0, 114, 178];
+const HIGHLIGHT = [0, 114, 178], FADED = [190, 190, 190];
 const THEMES = {
   light: { clear: [0.925, 0.937, 0.953], ink: "#1b2230", halo: "rgba(255,255,255,0.85)" },
   dark: { clear: [0.125, 0.141, 0.169], ink: "#eef1f6", halo: "rgba(20,23,28,0.85)" },
@@ -241,8 +241,11 @@ class View {
 
   vertexColours(mesh) {
     const { scalars, region } = this.settings;
-    const out = new Uint16Array(4 * mesh.count), keep = new Uint8Array(mesh.count).fill(1);
-    for (const v of mesh.regions[region] || []) keep[v] = 0;
+    // A region is tinted; where colours are numbers, everything else is faded instead.
+    const tint = scalars ? FADED : HIGHLIGHT, chosen = mesh.regions[region] || [];
+    const out = new Uint16Array(4 * mesh.count);
+    const keep = new Uint8Array(mesh.count).fill(scalars && chosen.length ? 0 : 1);
+    for (const v of chosen) keep[v] = scalars ? 1 : 0;
     const values = scalars && (scalars.live ? mesh.displacement() : mesh.values || scalars.values);
     const table = values ? paletteOf(scalars) : mesh.colours || SKIN;
     const each = values ? 0 : mesh.colours ? 3 : 0;
@@ -255,7 +258,7 @@ class View {
       }
       for (let k = 0; k < 3; k++) {
         const byte = table[from + k];
-        out[4 * v + k] = LINEAR[keep[v] ? byte : Math.round(0.45 * byte + 0.55 * HIGHLIGHT[k])];
+        out[4 * v + k] = LINEAR[keep[v] ? byte : Math.round(0.45 * byte + 0.55 * tint[k])];
       }
       out[4 * v + 3] = mesh.sky ? 257 * mesh.sky[v] : 65535;
     }
