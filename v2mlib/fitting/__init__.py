@@ -3,6 +3,7 @@
 import importlib
 
 _HOMES = {
+    "AblationConfig": "ablation_config",
     "AdversarialConfig": "adversarial",
     "Cascade": "cascade",
     "EngineConfig": "task",
@@ -19,13 +20,15 @@ _HOMES = {
     "predict_world": "prediction",
     "pretrain_encoder": "pretraining",
     "reference_faces": "truth",
+    "run_ablation": "ablation",
+    "shipped_ablation": "shipped_ablation",
     "shipped_predictions": "shipped",
     "train_adversarial": "adversarial",
     "train_supervised": "supervised",
     "train_teacher": "teacher_training",
     "train_unsupervised": "unsupervised",
 }
-_ROOMS = ("baselines",)
+_ROOMS = ("baselines", "distillation")
 
 __all__ = [*_HOMES, *_ROOMS]
 
