@@ -53,7 +53,8 @@ def face_spread(faces, identity, group=None, *, n_resamples=2000, level=0.95, se
     Parameters
     ----------
     faces : array_like, (observation, vertex, xyz) or (observation, feature)
-        A face per utterance. Distances are root mean squares over vertices, or over features.
+        A face per utterance. Distances are root mean squares over vertices; of features (say,
+        coordinates in which they have that meaning), plain Euclidean ones.
     identity : array_like, (observation,)
         Whose it is.
     group : array_like, (observation,), optional
@@ -156,7 +157,7 @@ def coherence_table(values, identity, group=None, *, level=0.95):
     """
     table = values if isinstance(values, pd.DataFrame) else pd.DataFrame(np.asarray(values, float))
     names = [name if isinstance(name, str) else f"measure_{name}" for name in table.columns]
-    flat, codes, of_group = _checked(table.to_numpy(dtype=float), identity, group, per_measure=True)
+    flat, codes, of_group = _checked(table.to_numpy(dtype=float), identity, group)
     counts, means = _people(flat, codes)
     for number in range(of_group.max() + 1):
         flat = flat - np.where(
@@ -209,8 +210,8 @@ def _people(flat, codes):
     return counts, sums / counts[:, None]
 
 
-def _checked(faces, identity, group, *, per_measure=False):
-    """Features scaled to root mean squares, codes of identities, and each identity's group."""
+def _checked(faces, identity, group):
+    """Features whose distances are meant, codes of identities, and each identity's group."""
     faces = np.asarray(faces, dtype=float)
     if faces.ndim not in (2, 3) or not len(faces):
         raise ShapeError(f"faces have shape {faces.shape}, expected (observation, vertex, xyz)")
@@ -235,4 +236,4 @@ def _checked(faces, identity, group, *, per_measure=False):
             "coherence needs repeated faces of two speakers or more",
         )  # fmt: skip
     flat = faces.reshape(len(faces), -1)
-    return flat if per_measure else flat / np.sqrt(faces.shape[1]), codes, of_group
+    return flat / np.sqrt(faces.shape[1]) if faces.ndim == 3 else flat, codes, of_group
