@@ -21,7 +21,7 @@ _HOMES = {
     "pretrain_encoder": "pretraining",
     "reference_faces": "truth",
     "run_ablation": "ablation",
-    "shipped_ablation": "shipped_ablation",
+    "shipped_ablation": "ablation_files",
     "shipped_predictions": "shipped",
     "train_adversarial": "adversarial",
     "train_supervised": "supervised",

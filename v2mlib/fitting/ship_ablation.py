@@ -15,9 +15,9 @@ from v2mlib.datasets import load_world
 from v2mlib.datasets.torch_datasets import CropConfig
 from v2mlib.fitting.ablation import run_ablation
 from v2mlib.fitting.ablation_config import AblationConfig
+from v2mlib.fitting.ablation_files import write_ablation
 from v2mlib.fitting.adversarial import AdversarialConfig
 from v2mlib.fitting.joint_start import AdversarialRun
-from v2mlib.fitting.shipped_ablation import write_ablation
 from v2mlib.fitting.task import EngineConfig
 from v2mlib.fitting.unsupervised import UnsupervisedConfig
 from v2mlib.models.image_to_face import ImageToFace
