@@ -116,6 +116,40 @@ def test_every_axis_that_the_library_names_has_a_unit():
     assert [pair for pair in named if not unit.search(pair[1])] == []
 
 
+UNIT = re.compile(r"\(.+\)|%|\b(sd|mm|ratio|share|bits|skill|loss|accuracy|probability|count)\b")
+
+
+def charts_of_the_book():
+    """Every chart that a stored notebook holds, as plotly reads it."""
+    for path in sorted(BOOK.glob("[0-9]*.ipynb")):
+        for number, cell in enumerate(nbformat.read(path, as_version=4).cells):
+            for output in cell.get("outputs", []):
+                spec = output.get("data", {}).get("application/vnd.plotly.v1+json")
+                if spec:
+                    yield f"{path.name}, cell {number}", plot_pictures.figure_of_output(spec)
+
+
+def without_words(figure):
+    """Numeric axes of a chart that do not say what they count."""
+    for letter in "xy":
+        for number, trace in enumerate(figure.data):
+            values = [v for v in np.ravel(getattr(trace, letter, None)) if v is not None]
+            axis = figure.layout[f"{letter}axis"]
+            ticked = axis.tickvals is not None or axis.type == "category"
+            if values and not isinstance(values[0], str) and not ticked and not axis.title.text:
+                yield f"{letter} of trace {number}"
+
+
+def test_every_chart_of_the_book_names_its_axes_and_a_unit():
+    found = list(charts_of_the_book())
+    assert len(found) > 15
+    for where, figure in found:
+        assert list(without_words(figure)) == [], where
+        titles = [figure.layout.xaxis.title.text, figure.layout.yaxis.title.text]
+        titles += [trace.colorbar.title.text for trace in figure.data if "colorbar" in trace]
+        assert any(UNIT.search(text) for text in titles if text), (where, titles)
+
+
 @pytest.fixture(scope="module")
 def chart():
     table = pd.DataFrame({"method": ["mean_face", "model"], "error": [0.03, 0.02]})

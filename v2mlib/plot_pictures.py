@@ -167,10 +167,25 @@ def picture_of_output(spec):
     str
         Base64 of a PNG, for ``image/png``.
     """
+    return base64.b64encode(png_bytes(figure_of_output(spec))).decode()
+
+
+def figure_of_output(spec):
+    """Read the plotly output of a stored notebook.
+
+    Parameters
+    ----------
+    spec : dict
+        What stands under ``application/vnd.plotly.v1+json``.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+        The chart, with its numbers as arrays again.
+    """
     import plotly.graph_objects as go
 
-    parts = {name: _unpacked(spec[name]) for name in ("data", "layout")}
-    return base64.b64encode(png_bytes(go.Figure(parts))).decode()
+    return go.Figure({name: _unpacked(spec[name]) for name in ("data", "layout")})
 
 
 def _unpacked(spec):
