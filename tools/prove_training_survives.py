@@ -19,7 +19,9 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported
 
+import lightning_fabric  # noqa: F401  here once, not in every process that is started
 import torch
+import torch.utils.tensorboard
 
 from v2mlib.datasets.features import log_mel_store
 from v2mlib.datasets.torch_datasets import CropConfig
