@@ -168,21 +168,24 @@ def markdown(table):
 
 def written(text):
     """Return the card with every table made anew."""
+    places = {name: _place(text, name) for name in ("models", "scores", "null", "lines", "groups")}
     errors, found = evaluated()
     tables = {
         "models": table_of_models(), "scores": table_of_scores("phantom"),
         "null": table_of_scores("phantom_null"), "lines": table_of_lines(errors),
         "groups": table_of_groups(errors, found),
     }  # fmt: skip
-    for name, table in tables.items():
-        begin, end = f"<!-- table: {name} -->\n", "\n<!-- end of table -->"
-        pattern = re.escape(begin) + ".*?" + re.escape(end)
-        text, count = re.subn(
-            pattern, lambda _, t=table, b=begin, e=end: b + markdown(t) + e, text, flags=re.DOTALL
-        )
-        if count != 1:
-            raise SystemExit(f"{CARD.name}: {count} places for the table {name}, 1 is needed")
+    for name, old in places.items():
+        begin, end = old.partition("\n")[0], "<!-- end of table -->"
+        text = text.replace(old, f"{begin}\n{markdown(tables[name])}\n{end}")
     return text
+
+
+def _place(text, name):
+    found = re.findall(f"<!-- table: {name} -->\n.*?<!-- end of table -->", text, flags=re.DOTALL)
+    if len(found) != 1:
+        raise SystemExit(f"{CARD.name}: {len(found)} places for the table {name}, 1 is needed")
+    return found[0]
 
 
 def main(argv=None):
