@@ -5,7 +5,7 @@ import pandas as pd
 from v2mlib import __version__
 from v2mlib.evaluation_output import AVERAGED, latex
 from v2mlib.files import atomic
-from v2mlib.fitting.ablation import NO_SEED
+from v2mlib.fitting.ablation_scores import NO_SEED
 from v2mlib.fitting.ablation_tables import method_pairs, methods_differ, summarise_ablation
 from v2mlib.metrics.published_tables import compare_with_published
 from v2mlib.plot_ablation import WORDS, forest_of_methods

@@ -8,7 +8,10 @@ several processes or to a cluster, and those that are finished are not done agai
 import dataclasses
 import functools
 import json
+import os
 import shutil
+import threading
+import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,24 +25,20 @@ from v2mlib.checks import InputError
 from v2mlib.datasets import load_data
 from v2mlib.files import atomic
 from v2mlib.fitting.ablation_config import AblationConfig, restored
+from v2mlib.fitting.ablation_scores import NO_SEED, deal_within_sex, tidy_errors
 from v2mlib.fitting.ablation_start import equal_weights, generator_of
 from v2mlib.fitting.adversarial import digest_of
 from v2mlib.fitting.baselines import mean_face, sex_mean_face
 from v2mlib.fitting.cascade import Cascade, predict_cascade
 from v2mlib.fitting.joint_start import start_of
 from v2mlib.fitting.unsupervised import train_unsupervised
-from v2mlib.metrics.scoring import ARE_MEASURES, PUBLISHED, score_methods
+from v2mlib.metrics.scoring import score_methods
 from v2mlib.models.image_to_face import ImageToFace
 from v2mlib.models.voice_encoder import VoiceEncoder
 from v2mlib.models.voice_to_image import VoiceToImage
 from v2mlib.models.weights import load_exactly, read_weights, write_weights
 from v2mlib.processes import run_jobs
 from v2mlib.staging import only_one
-
-NO_SEED = -1
-"""In the column ``seed``: a method that was not trained here."""
-
-_NULL_SEED = 20_207
 
 
 class Ablation(NamedTuple):
@@ -175,7 +174,15 @@ def worker(folder):
         Called with a job, gives its name.
     """
     torch.set_num_threads(1)
+    threading.Thread(target=_leave_with, args=(os.getppid(),), daemon=True).start()
     return lambda job: perform({"folder": folder, **job})
+
+
+def _leave_with(parent):
+    """End with the parent, however it ends: who runs again must find the runs free to go on."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
 
 
 def perform(job):
@@ -345,56 +352,3 @@ def collect_ablation(out, config, baselines):
     columns += ["error", "error_per_utterance"]
     both = pd.concat([baselines, *errors], ignore_index=True)[columns]
     return Ablation(both, pd.DataFrame(runs), out)
-
-
-def tidy_errors(scores):
-    """Keep the absolute ratio errors of a table of scores, by line and definition.
-
-    Parameters
-    ----------
-    scores : DataFrame
-        From `v2mlib.metrics.scoring.score_methods`.
-
-    Returns
-    -------
-    DataFrame
-        ``line`` and ``definition`` instead of ``measure``.
-
-    Examples
-    --------
-    >>> scores = pd.DataFrame({"measure": ["ear", "published_mean", "vertex_rmse_mm"], "error": 1})
-    >>> tidy_errors(scores)[["line", "definition"]].values.tolist()
-    [['ear', 'corrected'], ['mean', 'published']]
-    """
-    is_published = scores["measure"].str.startswith(PUBLISHED)
-    line = scores["measure"].str.removeprefix(PUBLISHED)
-    table = scores.assign(
-        line=line, definition=np.where(is_published, "published", "corrected")
-    ).drop(columns="measure")
-    return table[line.isin(ARE_MEASURES)].reset_index(drop=True)
-
-
-def deal_within_sex(table, world, *, seed=0):
-    """Give each identity the predictions of another one of the same sex: the null control.
-
-    Parameters
-    ----------
-    table : DataFrame
-        A row per utterance, the identity as index.
-    world : World
-        Whose identities.
-    seed : int
-        Of the dealing.
-
-    Returns
-    -------
-    DataFrame
-        The same rows under other names; nobody keeps the own ones, unless alone in a sex.
-    """
-    sexes = world.identities.set_index("identity")["sex"]
-    people = pd.Index(table.index.unique())
-    rng, dealt = np.random.default_rng([_NULL_SEED, seed]), {}
-    for sex in np.unique(sexes.loc[people]):
-        members = rng.permutation(people[(sexes.loc[people] == sex).to_numpy()])
-        dealt |= dict(zip(members, np.roll(members, 1), strict=True))  # along one random cycle
-    return table.set_axis(pd.Index(table.index.map(dealt), name="identity"))

@@ -15,7 +15,7 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from v2mlib.checks import InputError
-from v2mlib.fitting.ablation import NO_SEED
+from v2mlib.fitting.ablation_scores import NO_SEED
 
 GROUPS = ("all", "m", "f")
 BASELINE = "cascade"
