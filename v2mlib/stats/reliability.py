@@ -30,7 +30,9 @@ def icc(values, identity, *, rater=None, level=0.95):
     rater : array_like, (observation,), optional
         By whom, or on which occasion.
     level : float
-        Of the intervals, two-sided.
+        Of the intervals, two-sided. Those of forms 1 and 3 are exact for normal values; those of
+        form 2 are approximate and too narrow with few raters: in simulations 95 % intervals held
+        the truth in 77 to 92 % with 3 raters, in 91 to 95 % with 10, worst with many people.
 
     Returns
     -------

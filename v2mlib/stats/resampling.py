@@ -1,7 +1,9 @@
 """Bootstrap over identities: of any smooth function of means, and through two levels.
 
 Which interval holds what it promises depends on how many people there are and how skew their
-errors are: `tools/results/prove_calibration.json` has the coverage of each.
+errors are. Of simulated 95 % intervals of a mean error the percentiles held the truth in 88 %
+with 10 identities, 92 % with 30 and 95 % with 120; the studentised in 94, 94 and 95 %.
+`tools/results/prove_calibration.json` has the coverage of every interval.
 """
 
 import numpy as np
