@@ -176,8 +176,8 @@ def test_the_microphone_is_recorded_by_keyboard(page, phantom):
 
 def test_a_forbidden_microphone_is_explained(browser, phantom):
     """No permission; a page that is neither https nor localhost; no device."""
-    missing = """navigator.mediaDevices.getUserMedia =
-      () => Promise.reject(new DOMException("no", "NotFoundError"));"""
+    missing = """() => { navigator.mediaDevices.getUserMedia =
+      () => Promise.reject(new DOMException("no", "NotFoundError")); }"""
     for address, script, words in (
         (None, None, "The microphone was not allowed: allow it beside the address"),
         (UNSAFE, None, "only pages from https or localhost use the microphone"),
@@ -212,7 +212,7 @@ def test_a_silent_kernel_is_noticed(page, phantom, sounds):
     page.evaluate("globalThis.deaf = true")
     page.locator("input[type=file]").set_input_files(sounds / "hello.wav")
     page.get_by_text("Sending hello.wav").wait_for()
-    said = page.get_by_role("alert").get_by_text("Python does not answer: reload the page")
+    said = page.get_by_role("alert").get_by_text("Python does not answer: wait until it is free")
     for _ in range(50):  # the question may not have been asked yet
         page.clock.fast_forward(31_000)
         if said.count():

@@ -81,6 +81,7 @@ def new_page(browser, *, size=(1000, 1100), **context):
     width, height = size
     viewport = {"width": width, "height": height}
     page = browser.new_context(viewport=viewport, **context).new_page()
+    page.set_default_timeout(90_000)  # a busy machine draws slowly
     page.complaints = []
     page.on("console", lambda m: m.type == "error" and page.complaints.append(m.text))
     page.on("pageerror", lambda error: page.complaints.append(str(error)))

@@ -84,10 +84,12 @@ class Listener:
         if held_out is None:
             self.uncertainty = "How wrong these weights are is not known: no interval is shown."
         else:
+            whom = "synthetic people" if self._is_phantom else "people"
             self.uncertainty = (
-                f"Intervals: for {len(self._truth)} people not heard in training, 95 % of the true "
-                "lines lay within such an interval of the predicted one"
-                + (" (synthetic people: for others they say nothing)." if self._is_phantom else ".")
+                f"Intervals: for {len(self._truth)} {whom} not heard in training, 95 % of the true "
+                "lines lay within such an interval of the predicted one. Expected error: how far "
+                "their true faces lay from the predicted ones, point by point."
+                + (" For anybody else both say nothing." if self._is_phantom else "")
             )
 
     @property

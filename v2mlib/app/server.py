@@ -63,6 +63,8 @@ class AppConfig:
         A visitor who does nothing for so long is forgotten.
     open_browser : bool
         Whether to open the page.
+    synthetic : bool
+        Whether the weights learnt from synthetic people, as the shipped ones did.
 
     Raises
     ------
@@ -77,6 +79,7 @@ class AppConfig:
     max_visitors: int = 8
     idle_s: int = 1800
     open_browser: bool = False
+    synthetic: bool = True
 
     def __post_init__(self):
         checks = {
@@ -266,7 +269,10 @@ def serve(settings, *, ready=print):
     config.VoilaConfiguration.allow_theme_override = "NO"
     config.VoilaConfiguration.file_allowlist = []
     texts = " ".join(name for name in _TEXTS if text_file(name))
-    config.VoilaConfiguration.resources = {"v2m_texts": texts}
+    config.VoilaConfiguration.resources = {
+        "v2m_texts": texts,
+        "v2m_synthetic": "yes" if settings.synthetic else "",
+    }
     config.VoilaConfiguration.extension_allowlist = [
         "anywidget",
         "@jupyter-widgets/jupyterlab-manager",

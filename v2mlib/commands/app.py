@@ -58,15 +58,15 @@ def run(options):
         raise InputError(
             "the web page", "needs Voilà, which is not installed", "pip install 'v2mlib[app]'"
         ) from None
+    from v2mlib.models import Voice2Mesh
+
+    model = Voice2Mesh.load(options.model)  # better refused here than to every visitor
     settings = AppConfig(
         model=options.model, host=options.host, port=options.port,
         max_upload_mb=options.max_upload_mb, max_visitors=options.max_visitors,
-        idle_s=round(60 * options.idle_minutes),
-        open_browser=not options.no_browser,
+        idle_s=round(60 * options.idle_minutes), open_browser=not options.no_browser,
+        synthetic=model.card.get("data", {}).get("kind") == "phantom",
     )  # fmt: skip
-    from v2mlib.models import Voice2Mesh
-
-    Voice2Mesh.load(settings.model)  # better refused here than to every visitor
     if not settings.is_local:
         say(
             f"v2m: warning: --host {settings.host} lets everybody who reaches this machine use "

@@ -97,7 +97,7 @@ function questions(model) {
     resolve(message);
   });
   return (content, buffers = [], patience_ms = 30_000) => new Promise((resolve, reject) => {
-    const silent = () => { open.delete(content.key); reject(new Error("Python does not answer: reload the page, or run the cell again.")); };
+    const silent = () => { open.delete(content.key); reject(new Error("Python does not answer: wait until it is free, or run the cell again, or reload the page.")); };
     open.set(content.key, { resolve, timer: setTimeout(silent, patience_ms) });
     model.send(content, undefined, buffers);
   });
