@@ -28,8 +28,9 @@ class MeshRoots(nn.Module):
 
     Attributes
     ----------
-    roots : tensor, (xyz=3, column, column), mm
-        A last column stands for a shift of all vertices by 1 mm.
+    roots : tensor, (column, 3 x column), mm
+        The three roots, transposed, side by side. A last column stands for a shift of all
+        vertices by 1 mm.
     n_vertices : int
         Of the mesh.
 
@@ -52,7 +53,8 @@ class MeshRoots(nn.Module):
         columns = columns.double().transpose(0, 1)  # (xyz, vertex, column)
         values, vectors = torch.linalg.eigh(columns.mT @ columns)
         roots = values.clamp_min(0).sqrt()[:, :, None] * vectors.mT
-        self.register_buffer("roots", roots.to(model.mean), persistent=False)
+        beside = roots.flatten(0, 1).T.contiguous()  # one product instead of three
+        self.register_buffer("roots", beside.to(model.mean), persistent=False)
         self.n_vertices = model.n_vertices
         self.sizes = (model.n_shape, model.n_expression)
 
@@ -102,8 +104,8 @@ class MeshRoots(nn.Module):
         """
         # Small matrices, and differences of large numbers within them: never in half precision.
         with torch.autocast(gap.device.type, enabled=False):
-            moved = torch.einsum("xij,bj->bxi", self.roots, gap.to(self.roots))
-            return moved.square().sum(2)
+            moved = gap.to(self.roots) @ self.roots
+            return moved.unflatten(1, (3, -1)).square().sum(2)
 
 
 class VertexLoss(MeshRoots):
