@@ -17,6 +17,7 @@ from torch import nn
 from v2mlib.checks import InputError
 from v2mlib.fitting import supervised
 from v2mlib.fitting.engine import fit
+from v2mlib.fitting.engine_processes import fuse
 from v2mlib.fitting.engine_signals import TrainingInterrupted
 from v2mlib.fitting.engine_speed import card_peak
 from v2mlib.fitting.supervised import SupervisedConfig, SupervisedTask
@@ -275,3 +276,17 @@ def test_a_run_whose_process_is_killed_goes_on_to_the_identical_end(tmp_path):
         assert same(whole["networks"][name], cut["networks"][name])
     for one, other in zip(whole["run"]["history"], cut["run"]["history"], strict=True):
         assert one | {"seconds": 0} == other | {"seconds": 0}
+
+
+def test_optimisers_are_fused_on_cards_alone():
+    optimiser = torch.optim.AdamW([nn.Parameter(torch.zeros(2))])
+    fuse(optimiser, torch.device("cpu"))
+    assert not optimiser.param_groups[0]["fused"]
+    fuse(optimiser, torch.device("cuda"))
+    assert optimiser.param_groups[0]["fused"]
+    fuse(torch.optim.Rprop([nn.Parameter(torch.zeros(2))]), torch.device("cuda"))  # has no such way
+
+
+def test_nothing_is_said_on_stderr_without_being_asked(tmp_path, capfd):
+    fit(Toy(), tmp_path, config=config(precision="bf16-mixed"), progress=False)
+    assert capfd.readouterr().err == ""

@@ -89,6 +89,7 @@ class _Run:
             name: fabric.setup_optimizers(optimiser)
             for name, optimiser in task.optimisers().items()
         }
+        self._fuse()
         self.base_rates = {
             name: [group["lr"] for group in optimiser.param_groups]
             for name, optimiser in self.optimisers.items()
@@ -100,6 +101,10 @@ class _Run:
         self.best, self.best_step, self.stale = float("inf"), 0, 0
         self.health, self.sums = Health(task, folder, fabric), {}
         self.watch, self.shown_s = Stopwatch(), 0.0
+
+    def _fuse(self):
+        for optimiser in self.optimisers.values():
+            processes.fuse(optimiser, self.fabric.device)
 
     def go(self, progress):
         """Train from where the folder stands to the end."""
@@ -272,6 +277,7 @@ class _Run:
                 network.load_state_dict(state["networks"][name])
             for name, optimiser in self.optimisers.items():
                 optimiser.load_state_dict(state["optimisers"][name])
+            self._fuse()  # whatever the state's device was
             for name, value in state["run"].items():
                 setattr(self, name, value)
             self.sums = {
