@@ -12,12 +12,12 @@ RED, GREEN = (192, 57, 43), (0, 158, 115)
 
 def count(picture, colour):
     """Pixels near a colour."""
-    gap = np.abs(np.asarray(picture, dtype=int) - colour).max(-1)
+    gap = np.abs(np.asarray(picture.convert("RGB"), dtype=int) - colour).max(-1)
     return int((gap < 30).sum())
 
 
 def columns_of(picture, colour):
-    gap = np.abs(np.asarray(picture, dtype=int) - colour).max(-1)
+    gap = np.abs(np.asarray(picture.convert("RGB"), dtype=int) - colour).max(-1)
     return np.flatnonzero((gap < 30).any(0))
 
 

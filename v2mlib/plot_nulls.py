@@ -295,7 +295,8 @@ def _picture(sheet, title):
     stream = io.BytesIO()
     sheet.savefig(stream, format="png")
     with Image.open(stream) as picture:
-        return picture.convert("RGB").quantize(64, dither=Image.Dither.NONE).convert("RGB")
+        # A palette: a third of the bytes in a stored notebook.
+        return picture.convert("RGB").quantize(64, dither=Image.Dither.NONE)
 
 
 def _words(name):
