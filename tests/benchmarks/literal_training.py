@@ -19,7 +19,7 @@ def supervised_step(task, networks, optimisers, number):
     """Regress coefficients on a batch of voices (Eq. 2)."""
     batch = task.batch(number)
     shape, expression = (part[batch.identity] for part in task.targets["train"])
-    found = networks["heads"](networks["encoder"](batch.log_mel))
+    found = networks["heads"](embed(networks["encoder"], batch.log_mel))
     loss = nn.functional.mse_loss(found[0], shape, reduction="none").sum(1)
     loss = loss + nn.functional.mse_loss(found[1], expression, reduction="none").sum(1)
     loss = loss.mean() / shape.shape[1]
@@ -29,9 +29,14 @@ def supervised_step(task, networks, optimisers, number):
     return {"loss": loss}
 
 
+def embed(encoder, log_mel):
+    """Embed voices, layer by layer as the network is written down."""
+    return nn.functional.normalize(encoder.layers(log_mel.transpose(1, 2)).mean(2))
+
+
 def draw(networks, log_mel, noise):
     """Draw faces for voices, the encoder's gradients included."""
-    embedding = nn.functional.normalize(networks["encoder"](log_mel))
+    embedding = embed(networks["encoder"], log_mel)
     moved = nn.functional.normalize(embedding + noise * torch.randn(embedding.shape))
     return networks["generator"](moved)
 
