@@ -2,10 +2,16 @@
 
 import numpy as np
 import pytest
+from scipy.optimize import OptimizeResult
 from scipy.special import expit
 
 from v2mlib.checks import InputError
-from v2mlib.stats.mixed import _Likelihood, mixed_preference, mixed_preference_table
+from v2mlib.stats.mixed import (
+    _Likelihood,
+    mixed_preference,
+    mixed_preference_table,
+    signed_t,
+)
 from v2mlib.stats.studies import StudyDesign, require_answers, simulate_study
 
 pytest.importorskip("gpboost", reason="the extra 'study' is not installed")
@@ -89,6 +95,47 @@ def test_what_is_dialled_in_comes_out():
     assert fit.order_bias == pytest.approx(0.3, abs=0.12)
     assert fit.ci_low < 0.65 < fit.ci_high
     assert (fit.n_subjects, fit.n_items, fit.n_answers) == (120, 25, 3000)
+
+
+def test_a_second_maintained_implementation_agrees():
+    """statsmodels' Bayesian mixed GLM (variational, weak priors): near, not the same estimator."""
+    from statsmodels.genmod.bayes_mixed_glm import BinomialBayesMixedGLM
+
+    design = StudyDesign(n_subjects=80, sections=("one",), n_items=24, inattentive=0)
+    questions = require_answers(simulate_study(design, seed=4))
+    ours = _Likelihood(questions).maximise().x
+    effects = [np.eye(80)[questions["subject"]], np.eye(24)[questions["item"]]]
+    fixed = np.column_stack([np.ones(80 * 24), np.where(questions["shown_first"], 1.0, -1.0)])
+    theirs = BinomialBayesMixedGLM(
+        questions["chosen"].to_numpy(float), fixed, np.hstack(effects),
+        ident=np.repeat([0, 1], [80, 24]), vcp_p=2, fe_p=10,
+    ).fit_vb()  # fmt: skip
+    assert theirs.fe_mean == pytest.approx([ours[1], ours[0]], abs=0.02)
+    assert theirs.vcp_mean == pytest.approx(ours[2:], abs=0.06)
+
+
+def test_a_likelihood_ratio_is_read_as_students_t():
+    """Of the mean of n normal values: exactly the t of the textbook."""
+    values = np.random.default_rng(0).normal(0.4, 1.0, 10)
+    t = values.mean() / (values.std(ddof=1) / np.sqrt(10))
+    heights = [5 * np.log(((values - centre) ** 2).mean()) for centre in (values.mean(), 0.0)]
+    best, null = (
+        OptimizeResult(x=[0, centre], fun=height)
+        for centre, height in zip((values.mean(), 0.0), heights, strict=True)
+    )
+    assert signed_t(best, null, 9) == pytest.approx(t, rel=1e-12)
+    best.x[1] = -best.x[1]
+    assert signed_t(best, null, 9) == pytest.approx(-t, rel=1e-12)
+    assert signed_t(OptimizeResult(x=[0, 1], fun=-1e6), null, 2) < np.inf
+
+
+def test_few_questions_that_differ_leave_few_degrees_of_freedom():
+    fit = mixed_preference(
+        simulate_study(StudyDesign(n_subjects=60, sections=("one",), n_items=6, item_sd=1.5))
+    )
+    assert 4.5 < fit.degrees_of_freedom < 9
+    table = simulate_study(StudyDesign(n_subjects=60, sections=("one",), n_items=6, item_sd=0))
+    assert mixed_preference(table).degrees_of_freedom > 30
 
 
 def test_sections_and_refusals(answers):

@@ -54,6 +54,12 @@ def cluster_bootstrap(answers, *, draw="both", n_resamples=4000, confidence=0.95
     what the draws of both vary beyond those of each, and is taken off. Percentiles of the draws
     would be too narrow with few questions.
 
+    In simulated studies of the published size (154 people, ten questions in each of three
+    sections, spreads of people from 0 to 1 and of questions from 0 to 0.8 logits, 1,000 studies
+    a world) this test, drawing both, rejects a true hypothesis at level .05 in 2.4 to 5.3 % and
+    at .001 in 7 of 8,000 sections; its 95 % intervals hold the truth in 94 to 98 %. The least
+    belongs to worlds where all are alike (``tools/results/prove_study_tests.json``).
+
     References
     ----------
     Owen, "The pigeonhole bootstrap", Annals of Applied Statistics 1, 2007. Satterthwaite,

@@ -93,6 +93,12 @@ def mixed_preference(answers, *, confidence=0.95):
     relation is used here, with Satterthwaite's degrees of freedom from the fitted spreads in the
     place of ``n - 1``.
 
+    In 1,000 simulated sections of the published size (154 people, ten questions, eight worlds
+    with spreads from 0 on) it rejects a true hypothesis at level .05 in 4.8 %, in none at .001,
+    and its 95 % intervals hold the truth in 94.9 %
+    (``tools/results/prove_study_tests.json``). Laplace's approximation makes the subjects'
+    spread somewhat too small where each answers few questions.
+
     References
     ----------
     Jaeger, "Categorical data analysis: away from ANOVAs and towards logit mixed models", 2008;
