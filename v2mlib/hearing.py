@@ -274,7 +274,7 @@ class Listener:
         """Lengths in mm, (..., line), without decoding the rest of the face."""
         pairs = np.array([self.face_model.line(name) for name in self._names])
         ends = [self.face_model.decode(shape, expression, vertices=ids) for ids in pairs.T]
-        return np.linalg.norm((ends[1] - ends[0]).cpu().numpy(), axis=-1)
+        return np.linalg.norm((ends[1] - ends[0]).cpu().numpy().astype(float), axis=-1)
 
     def _spread(self, n_utterances, level):
         """Quantiles of true minus predicted lines over the held-out people, (2, line), mm."""

@@ -1,5 +1,7 @@
 """Still picture of what `VoiceToFace` shows: for stored notebooks and paper."""
 
+import textwrap
+
 import numpy as np
 from PIL import Image, ImageDraw
 
@@ -74,14 +76,15 @@ def _column(listener, name, vertices, numbers, utterance, caption=""):
     model, (height, width) = listener.face_model, _SIZE
     colours = None if model.colours is None else as_array(model.colours)
     triangles = as_array(model.triangles)
-    picture = Image.new("RGB", (width, _HEARD + height + 22), "white")
+    picture = Image.new("RGB", (width, _HEARD + height + 36), "white")
     sky = occlusion_of(model, listener.mean_face, triangles)
     face = still(vertices, triangles, colours=colours, scalars=numbers, camera="front", size=_SIZE,
                  occlusion=sky, gloss=gloss_of(model))  # fmt: skip
     picture.paste(face, (0, _HEARD))
     paper = ImageDraw.Draw(picture)
     write_on(paper, (4, 4), name if len(name) < 30 else f"{name[:28]}…", 14)
-    write_on(paper, (4, _HEARD + height + 4), caption, 11)
+    for row, line in enumerate(textwrap.wrap(caption, 38)[:2]):
+        write_on(paper, (4, _HEARD + height + 3 + 15 * row), line, 11)
     if utterance is not None:
         _draw_heard(picture, paper, utterance, width)
     return picture
