@@ -322,8 +322,8 @@ def main(argv=None):
     outcomes = simulated(jobs, options.out.with_suffix(".partial.jsonl"), options.workers)
     print("comparing implementations", file=sys.stderr)
     results = {
-        "made_by": "python tools/prove_study_tests.py; it was interrupted and resumed, at first with "
-        "another number of mixed fits to all sections together (25 or 40 a world)",
+        "remark": "interrupted and resumed, at first with another number of mixed fits to all "
+        "sections together: 25 or 40 a world",
         "design": "154 subjects, 3 sections of 10 questions, order bias 0.1, nobody inattentive",
         "studies_per_world": options.studies,
         "bootstrap_resamples": 2000,
