@@ -6,7 +6,7 @@ from PIL import Image, ImageDraw
 
 from v2mlib.checks import InputError
 from v2mlib.plots import PALETTE, template
-from v2mlib.widgets.packing import as_array
+from v2mlib.widgets.packing import as_array, gloss_of
 from v2mlib.widgets.stills import occlusion_of, still, write_on
 
 _GAP, _HEAD, _SIDE = 5, 24, 96
@@ -122,10 +122,12 @@ def face_pictures(shape, model, *, camera="front", size=96, scalars=None):
     shape = np.atleast_2d(np.asarray(as_array(shape), dtype=np.float32))
     vertices, triangles = as_array(model.decode(shape)), as_array(model.triangles).astype(int)
     occlusion = occlusion_of(model, as_array(model.mean), triangles)
+    colours = None if model.colours is None else as_array(model.colours)
     pictures = []
     for number, face in enumerate(vertices):
         picture = still(
             face, triangles, camera=camera, size=(2 * size, 2 * size), occlusion=occlusion,
+            colours=colours, gloss=gloss_of(model),
             scalars=None if scalars is None else scalars[number],
         )  # fmt: skip
         pictures.append(picture.resize((size, size), Image.Resampling.BOX))
@@ -218,7 +220,10 @@ def curves(table, names, *, x="step", axis, title=None, words=None, references=N
             x=ends, y=[value, value], mode="lines", name=name,
             line={"color": "#5f6b7a", "width": 1.5, "dash": "dot"},
         )  # fmt: skip
-    figure.update_layout(template=template(), height=320, showlegend=True)
+    below = {"yref": "container", "y": 0.0, "yanchor": "bottom", "x": 0.0, "xanchor": "left"}
+    figure.update_layout(
+        template=template(), height=330, showlegend=True, legend=below, margin={"b": 90}
+    )
     figure.update_xaxes(title={"text": "step"})
     figure.update_yaxes(title={"text": axis})
     if title:
