@@ -174,7 +174,9 @@ def power_curves(theory, simulated=None, *, marks=None, goal=0.8, title=None):
     kept = [n for n in ticks if low <= n <= high]
     panel.set_xticks(kept, [f"{n:,}" for n in kept])
     panel.minorticks_off()
-    panel.set(xlabel="identities", ylabel="power (%)", ylim=(0, 102), xlim=(low, high))
+    panel.set(
+        xlabel="identities", ylabel="power (%)", ylim=(0, 102), xlim=(0.95 * low, 1.05 * high)
+    )
     panel.grid(color=_GRID)
     _legend(sheet, panel)
     return _picture(sheet, title)
