@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from v2mlib import plot_training
+from v2mlib import plot_pictures, plot_training
 from v2mlib.checks import InputError
 from v2mlib.fitting.probes import linear_probe
 
@@ -54,18 +54,21 @@ def test_charts_show_what_they_are_given():
     steps = {"step": [25, 50], "loss": [1.0, 0.9], "validation_loss": [1.0, 0.95]}
     for name in ("skill", "within_sex_skill"):
         steps |= {name: [0.1, 0.5], f"{name}_ci_low": [0.0, 0.4], f"{name}_ci_high": [0.2, 0.6]}
-    drawn = plot_training.learning_curves(pd.DataFrame(steps))
-    shown = {trace.name: list(trace.y) for trace in drawn.data if trace.name}
-    assert shown["validation loss"] == [1.0, 0.95]
+    table = pd.DataFrame(steps)
+    drawn = (plot_training.losses(table), plot_training.skills(table))
+    shown = {trace.name: list(trace.y) for figure in drawn for trace in figure.data if trace.name}
+    assert shown["validation people"] == [1.0, 0.95]
     assert shown["within sex"] == [0.1, 0.5]
     rows = [
         {"encoder": encoder, "quantity": quantity, "explained": 0.5, "ci_low": 0.4,
          "ci_high": 0.6, "null_high": 0.05}
         for encoder in ("untrained", "end_to_end") for quantity in ("sex", "pitch_hz")
     ]  # fmt: skip
-    drawn = plot_training.probes(pd.DataFrame(rows))
-    assert [len(trace.x) for trace in drawn.data] == [2, 2, 2, 2]
-    assert list(drawn.layout.yaxis.ticktext) == ["sex", "pitch"]
-    people = pd.DataFrame({"x": [0.0, 1.0], "y": [1.0, 0.0], "sex": ["f", "m"], "h": [1.0, 2.0]})
-    drawn = plot_training.embedding_map(people, colour="h", unit="h (mm)")
-    assert [trace.marker.symbol for trace in drawn.data] == ["circle", "diamond"]
+    probed = plot_training.probes(pd.DataFrame(rows))
+    assert [len(trace.x) for trace in probed.data] == [2, 2, 2]
+    assert list(probed.layout.yaxis.ticktext) == ["sex", "pitch"]
+    people = pd.DataFrame({"x": np.arange(10.0), "y": np.ones(10), "h": np.arange(10.0)})
+    mapped = plot_training.embedding_map(people, colour="h", unit="mm")
+    assert [len(trace.x) for trace in mapped.data] == [2] * 5
+    for figure in (*drawn, probed, mapped):
+        assert len(plot_pictures.png_bytes(figure)) > 1000

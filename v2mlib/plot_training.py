@@ -1,9 +1,9 @@
 """Charts of trainings: losses and skill step by step, and what an embedding holds."""
 
+import pandas as pd
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
-from v2mlib.plots import PALETTE, colour_of, template
+from v2mlib.plots import PALETTE, template
 
 WORDS = {
     "sex": "sex",
@@ -15,50 +15,67 @@ WORDS = {
 }
 """What may be heard, in words."""
 
+FIFTHS = ("#fde725", "#5ec962", "#21918c", "#3b528b", "#440154")
+"""Colours of five equal groups of people, from the least to the most of something."""
 
-def learning_curves(table, *, title=None):
-    """Losses of training and validation people, and skill on test people, by step.
+
+def losses(table, *, title=None):
+    """Losses of training and of validation people, step by step.
 
     Parameters
     ----------
     table : DataFrame
-        Rows of one training: `step`, `loss`, `validation_loss`, and `skill` and
-        `within_sex_skill`, each with ``_ci_low`` and ``_ci_high``.
+        `step`, `loss` and `validation_loss`.
     title : str, optional
         Heading.
 
     Returns
     -------
     plotly.graph_objects.Figure
-        Two charts side by side; bands are the intervals.
+        A line each.
     """
-    figure = make_subplots(1, 2, subplot_titles=("loss", "skill on test people"))
-    losses = {"loss": ("training", PALETTE[4]), "validation_loss": ("validation", PALETTE[0])}
-    for name, (words, colour) in losses.items():
-        figure.add_scatter(
-            x=table["step"], y=table[name], name=f"{words} loss", line={"color": colour}, row=1,
-            col=1,
-        )  # fmt: skip
-    skills = {"skill": ("skill", PALETTE[2]), "within_sex_skill": ("within sex", PALETTE[1])}
-    for name, (words, colour) in skills.items():
-        _band(figure, table, name, words, colour)
-    figure.add_hline(y=1.0, line={"dash": "dot", "color": colour_of("ceiling")}, row=1, col=2)
-    figure.add_hline(y=0.0, line={"dash": "dot", "color": "#5f6b7a"}, row=1, col=2)
-    figure.update_xaxes(title="step (updates)")
-    figure.update_yaxes(title="squared error (1 = mean face)", row=1, col=1)
-    figure.update_yaxes(title="share of attainable gain", row=1, col=2, range=[-0.75, 1.1])
-    return _finished(figure, title, 360)
+    figure = go.Figure()
+    for name, (words, colour) in {
+        "loss": ("training people", PALETTE[4]),
+        "validation_loss": ("validation people", PALETTE[0]),
+    }.items():
+        _line(figure, table, name, words, colour)
+    figure.update_yaxes(title="squared error (1: mean face)")
+    return _finished(figure, title, "step (updates)", 280)
 
 
-def _band(figure, table, name, words, colour):
-    step = table["step"]
-    figure.add_scatter(
-        x=[*step, *step[::-1]],
-        y=[*table[f"{name}_ci_high"], *table[f"{name}_ci_low"][::-1]],
-        fill="toself", fillcolor=colour, opacity=0.18, line={"width": 0}, showlegend=False,
-        hoverinfo="skip", row=1, col=2,
-    )  # fmt: skip
-    figure.add_scatter(x=step, y=table[name], name=words, line={"color": colour}, row=1, col=2)
+def skills(table, *, title=None):
+    """Skill and skill within a sex, step by step.
+
+    Parameters
+    ----------
+    table : DataFrame
+        `step`, and `skill` and `within_sex_skill`, each with ``_ci_low`` and ``_ci_high``.
+    title : str, optional
+        Heading.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+        Lines; dotted ones are the ends of the intervals.
+    """
+    figure = go.Figure()
+    for name, (words, colour) in {
+        "skill": ("skill", PALETTE[2]),
+        "within_sex_skill": ("within sex", PALETTE[1]),
+    }.items():
+        _line(figure, table, name, words, colour)
+        for end in ("_ci_low", "_ci_high"):
+            style = {"color": colour, "dash": "dot", "width": 1}
+            figure.add_scatter(x=table["step"], y=table[name + end], line=style, mode="lines",
+                               showlegend=False)  # fmt: skip
+    figure.update_yaxes(title="share of the attainable gain", range=[-0.4, 1.0])
+    return _finished(figure, title, "step (updates)", 320)
+
+
+def _line(figure, table, name, words, colour):
+    style = {"color": colour, "width": 2}
+    figure.add_scatter(x=table["step"], y=table[name], name=words, line=style, mode="lines")
 
 
 def probes(table, *, title=None):
@@ -88,13 +105,14 @@ def probes(table, *, title=None):
         }  # fmt: skip
         figure.add_scatter(x=part["explained"], y=place, error_x=error, mode="markers",
                            marker=style, name=encoder.replace("_", " "))  # fmt: skip
-        tick = {"symbol": "line-ns", "size": 9, "line": {"width": 2, "color": "#1b2230"}}
-        figure.add_scatter(x=part["null_high"], y=place, mode="markers", marker=tick,
-                           name="shuffled, 95 %", showlegend=number == 0)  # fmt: skip
+        if number == len(encoders) - 1:
+            null = {"color": "#1b2230", "size": 6}
+            figure.add_scatter(x=part["null_high"], y=place, mode="markers", marker=null,
+                               name="shuffled (95 % stay below)")  # fmt: skip
     quantities = part["quantity"].map(lambda name: WORDS.get(name, name))
-    figure.update_yaxes(tickvals=list(range(len(part))), ticktext=quantities, autorange="reversed")
-    figure.update_xaxes(title="share of variance explained (left-out people)", range=[-0.1, 1.05])
-    return _finished(figure, title, 420)
+    places = list(range(len(part)))
+    figure.update_yaxes(tickvals=places, ticktext=list(quantities), autorange="reversed")
+    return _finished(figure, title, "share of variance explained (left-out people)", 420)
 
 
 def embedding_map(table, *, colour, unit, title=None):
@@ -103,36 +121,32 @@ def embedding_map(table, *, colour, unit, title=None):
     Parameters
     ----------
     table : DataFrame
-        Columns `x`, `y`, `sex` and the colour's.
+        Columns `x`, `y` and the colour's.
     colour : str
-        Column that colours the points.
+        Column that colours the points, by fifths.
     unit : str
-        What it is, with its unit.
+        Its unit.
     title : str, optional
         Heading.
 
     Returns
     -------
     plotly.graph_objects.Figure
-        Circles are women's voices, diamonds men's.
+        A colour per fifth of the people.
     """
     figure = go.Figure()
-    names = {"f": ("women's voices", "circle"), "m": ("men's voices", "diamond")}
-    for sex, (words, symbol) in names.items():
-        part = table[table["sex"] == sex]
-        marker = {
-            "symbol": symbol, "size": 8, "color": part[colour], "coloraxis": "coloraxis",
-            "line": {"width": 0.5, "color": "#ffffff"},
-        }  # fmt: skip
-        figure.add_scatter(x=part["x"], y=part["y"], mode="markers", marker=marker, name=words)
-    figure.update_xaxes(title="first component (a.u.)")
-    figure.update_yaxes(title="second component (a.u.)", scaleanchor="x")
-    figure.update_coloraxes(colorscale="Cividis", colorbar={"title": unit})
-    return _finished(figure, title, 420)
+    fifths = pd.qcut(table[colour], len(FIFTHS))
+    for shade, (fifth, part) in zip(FIFTHS, table.groupby(fifths, observed=True), strict=True):
+        name = f"{fifth.left:.0f} to {fifth.right:.0f} {unit}"
+        marker = {"size": 6, "color": shade}
+        figure.add_scatter(x=part["x"], y=part["y"], mode="markers", marker=marker, name=name)
+    figure.update_yaxes(title="second component (a.u.)")
+    return _finished(figure, title, "first component (a.u.)", 420)
 
 
-def _finished(figure, title, height):
-    figure.update_layout(template=template(), title=title, height=height)
-    if title:
-        figure.update_layout(margin={"t": 90})
+def _finished(figure, title, axis, height):
+    figure.update_layout(template=template(), title=title, height=height, showlegend=True)
+    figure.update_layout(legend={"yref": "container", "y": 0.0, "yanchor": "bottom", "x": 0.0,
+                                 "xanchor": "left"}, margin={"b": 90})  # fmt: skip
+    figure.update_xaxes(title=axis)
     return figure
