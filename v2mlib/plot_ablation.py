@@ -93,7 +93,7 @@ def forest_of_methods(summary, runs=None, *, axis, title=None, published=None):
 def _finish(figure, names, axis, title):
     figure.update_yaxes(
         tickvals=list(range(len(names))), ticktext=[WORDS.get(name, name) for name in names],
-        range=[len(names) - 0.4, -0.6], showgrid=False, zeroline=False, title=None,
+        autorange="reversed", showgrid=False, zeroline=False, title=None,
     )  # fmt: skip
     figure.update_xaxes(title={"text": axis})
     legend = {"yref": "container", "y": 0.0, "yanchor": "bottom", "x": 0.0, "xanchor": "left"}

@@ -82,20 +82,21 @@ def equal_weights(world, encoder, teacher, config, *, start_from=None):
     base = config.training_of("vanilla", config.seeds[0])
     task = JointTask(world, store, encoder, teacher, base, start=start, progress=False)
     student = task.networks["student"]
-    lessons = {}
-    for method, training in trainings.items():
-        if training.lessons.distilled:
-            torch.manual_seed(base.engine.seed)
-            lessons[method] = Lessons(
-                training.lessons, student.eval(), teacher.eval(), n_samples=len(store.index)
-            )
-    task.prepare(torch.device("cpu"))
-    for name, network in task.networks.items():
-        network.train(name not in task.frozen)
-    lengths = dict.fromkeys(("eq3", *lessons), 0.0)
-    for number in range(N_BATCHES):
-        for name, length in _lengths(task, lessons, base, number).items():
-            lengths[name] += length
+    with torch.random.fork_rng(devices=[]):
+        lessons = {}
+        for method, training in trainings.items():
+            if training.lessons.distilled:
+                torch.manual_seed(base.engine.seed)
+                lessons[method] = Lessons(
+                    training.lessons, student.eval(), teacher.eval(), n_samples=len(store.index)
+                )
+        task.prepare(torch.device("cpu"))
+        for name, network in task.networks.items():
+            network.train(name not in task.frozen)
+        lengths = dict.fromkeys(("eq3", *lessons), 0.0)
+        for number in range(N_BATCHES):
+            for name, length in _lengths(task, lessons, base, number).items():
+                lengths[name] += length
     if silent := [name for name in lessons if not lengths[name] > 0]:
         raise InputError(
             f"method {silent[0]}", "gives the student no gradient", "leave it out, or weigh all 1"
