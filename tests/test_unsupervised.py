@@ -18,7 +18,7 @@ from v2mlib.fitting.cascade import predict_cascade
 from v2mlib.fitting.joint import JointTask
 from v2mlib.fitting.prediction import predict_world
 from v2mlib.fitting.unsupervised import RELEASED, UnsupervisedConfig, train_unsupervised
-from v2mlib.models import Voice2Mesh
+from v2mlib.models import Generator, ImageHeads, Voice2Mesh, VoiceToImage
 
 
 @pytest.fixture(scope="module")
@@ -154,6 +154,20 @@ def test_the_run_loads_and_predicts_as_the_cascade_does(made, tmp_path):
     model.save(again)
     found = Voice2Mesh.load(again).coefficients([speech]).shape
     np.testing.assert_allclose(found[0], coefficients.shape[0], atol=0.02)  # half precision
+
+
+def test_images_are_cut_to_the_range_of_a_picture_before_they_are_read():
+    torch.manual_seed(0)
+    generator, reader = Generator(channels=[8] * 5), joint_made.teacher().eval()
+    for parameter in generator.parameters():
+        parameter.data.mul_(30.0)
+    embedding = torch.nn.functional.normalize(torch.randn(4, 64))
+    with torch.no_grad():
+        assert generator(embedding).abs().max() > 1.5
+        wanted = reader(VoiceToImage(joint_made.encoder(), generator).draw(embedding))
+        found = ImageHeads(generator, reader)(embedding)
+    torch.testing.assert_close(found.shape, wanted.shape)
+    torch.testing.assert_close(found.expression, wanted.expression)
 
 
 def test_folders_without_a_model_are_named(tmp_path):
