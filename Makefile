@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 export PYTHONUTF8 = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint unit book lab notebooks bench proofs clean
+.PHONY: help install demo test lint unit book lab app notebooks bench proofs clean
 
 help:            ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -17,10 +17,13 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "v2mlib needs Python 3.11 or newer; $(PYTHON) is older: make PYTHON=python3.11 ..." >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[phantom,photos,fan,study,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[phantom,photos,fan,study,app,dev]'
 	@# Open3D brings dash, whose source extension would make JupyterLab ask to be rebuilt.
 	@rm -f $(VENV)/share/jupyter/lab/extensions/dash-jupyterlab.tgz
 	@$(BIN)/python -m v2mlib.doctor --repair
+	@# The browser tests want a Chromium; without one they are skipped.
+	@which chromium chromium-browser google-chrome 2>/dev/null | grep -q . || timeout 120 $(BIN)/python -m playwright install chromium >/dev/null 2>&1 \
+	  || echo "no Chromium found or fetched: the browser tests will be skipped"
 	@touch $@
 
 demo: $(READY)   ## the main job: build the phantom, train, evaluate, report (under 12 minutes on 2 cores)
@@ -42,6 +45,9 @@ book: $(READY)
 
 lab: $(READY)    ## JupyterLab on the notebooks
 	$(BIN)/jupyter lab --notebook-dir notebooks
+
+app: $(READY)    ## voice to face as a web page, on this machine only
+	$(BIN)/v2m app $(ARGS)
 
 notebooks: $(READY)  ## run every notebook from a fresh kernel and store its outputs
 	$(BIN)/python tools/execute_notebooks.py

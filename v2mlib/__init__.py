@@ -12,6 +12,7 @@ _HOMES = {
     "MorphableModel": "v2mlib.faces",
     "ShapeError": "v2mlib.checks",
     "Voice2Mesh": "v2mlib.models",
+    "VoiceToFace": "v2mlib.widgets",
     "compare": "v2mlib.widgets",
     "load_face_model": "v2mlib.faces",
     "load_world": "v2mlib.datasets",
