@@ -220,12 +220,14 @@ def test_faces_show_into_a_file_that_cannot_be(tmp_path, capsys):
 
 
 def test_data_phantom(tmp_path, capsys):
-    words = ["data", "phantom", "--size", "tiny", "--world", "sex_only", "--seed", "3", "--json"]
+    words = ["data", "phantom", "--size", "tiny", "--world", "sex_only", "--seed", "3", "--json",
+             "--photos", "2"]  # fmt: skip
     assert main([*words, "--out", str(tmp_path / "world")]) == 0
     printed = capsys.readouterr().out
     assert printed.count("\n") == 1
     shown = json.loads(printed)
     assert shown["identities"] == 36
+    assert shown["photos"] == 2 * 36
     assert shown["world"] == "sex_only"
     clips = list((tmp_path / "world" / "wav").rglob("*.wav"))
     assert len(clips) == shown["utterances"]

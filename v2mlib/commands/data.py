@@ -37,6 +37,9 @@ def add_parser(subparsers):
         choices=("default", "sex_only", "null"),
         help="voice tells the face / the sex only / nothing (default)",
     )
+    phantom.add_argument(
+        "--photos", type=int, metavar="N", help="of each person (tiny 1, tutorial 2, paper 116)"
+    )
     phantom.add_argument("--seed", type=int, default=0, metavar="N", help="of the population (0)")
     phantom.add_argument("--json", action="store_true", help="one JSON object on stdout")
     phantom.set_defaults(run=run_phantom)
@@ -113,7 +116,9 @@ def run_phantom(options):
 
     with results_on_stdout() as stdout:
         prepare_folder(options.out)
-        make_world(options.size, options.out, world=options.world, seed=options.seed)
+        make_world(
+            options.size, options.out, world=options.world, seed=options.seed, photos=options.photos
+        )
         world = load_world(options.out)
     counts = {
         "identities": len(world.identities),
