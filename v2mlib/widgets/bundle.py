@@ -8,25 +8,31 @@ _PARTS = ("viewer.js", "mesh.js", "camera.js", "marks.js", "panel.js", "arrival.
 
 
 @cache
-def script(entry):
-    """One ES module: the parts of the viewer and the entry that starts it.
+def script(*entries):
+    """One ES module: the parts of the viewer and what starts it.
 
     Parameters
     ----------
-    entry : str
-        ``"widget.js"`` or ``"compare.js"`` for notebooks, ``"page.js"`` for plain HTML.
+    *entries : str
+        ``"widget.js"`` or ``"compare.js"`` for notebooks, ``"page.js"`` for plain HTML,
+        ``"recorder.js", "voice_to_face.js"`` for voices.
 
     Returns
     -------
     str
         JavaScript that imports nothing.
     """
-    return "\n".join((_FOLDER / name).read_text(encoding="utf-8") for name in (*_PARTS, entry))
+    return "\n".join((_FOLDER / name).read_text(encoding="utf-8") for name in (*_PARTS, *entries))
 
 
 @cache
-def loader():
+def loader(entry=None):
     """The small part of a notebook widget that is kept in the notebook's state.
+
+    Parameters
+    ----------
+    entry : str, optional
+        ``"voice_loader.js"`` for voices; otherwise for faces.
 
     Returns
     -------
@@ -34,7 +40,9 @@ def loader():
         JavaScript that shows the picture at first, and opens the viewer that comes with the face.
     """
     arrival = (_FOLDER / "arrival.js").read_text(encoding="utf-8")
-    return f"{arrival}\nexport default () => faceWidget(null);\n"
+    faces = "export default () => faceWidget(null);\n"
+    start = (_FOLDER / entry).read_text(encoding="utf-8") if entry else faces
+    return f"{arrival}\n{start}"
 
 
 @cache

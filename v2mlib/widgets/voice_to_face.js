@@ -2,23 +2,6 @@
 
 const SHOWN = { face: "Faces", distance: "Distance from the mean face", error: "Expected error" };
 
-/** What Python told about one widget, kept for views that are opened later. */
-function memoryOf(model) {
-  const memory = { start: null, utterances: new Map(), order: null, changed: new Set() };
-  model.on("msg:custom", (message, buffers) => {
-    const told = joined(message, buffers);
-    if (told.kind === "start") memory.start = told;
-    else if (told.kind === "utterance") memory.utterances.set(told.utterance.name, told.utterance);
-    else if (told.kind === "order") {
-      memory.order = told;
-      for (const name of memory.utterances.keys()) if (!told.names.includes(name)) memory.utterances.delete(name);
-      if (memory.start) memory.changed.forEach((act) => act());
-      else model.send({ kind: "want everything" });
-    }
-  });
-  return memory;
-}
-
 /** Waveform above log-mel, with axes, as wide as its place. */
 function drawHeard(canvas, utterance, start, dark) {
   const ratio = Math.min(globalThis.devicePixelRatio || 1, 2);
@@ -181,8 +164,10 @@ function intake(model, memory, ask, root) {
   return { bar, close: () => { if (live) { live.stop(); quiet(); } } };
 }
 
-function openVoiceToFace(model, el, memory, ask) {
+/** Open one view; answers are shared by all views of a widget. */
+export function openVoiceToFace(model, el, memory) {
   const { start } = memory;
+  const ask = memory.ask ??= questions(model);
   const root = make("div", { class: "v2m v2m-voice", role: "group", tabindex: -1, "aria-label": "Voice to face", "data-lm-suppress-shortcuts": "true" });
   const entry = intake(model, memory, ask, root);
   const alert = make("div", { class: "v2m-voice-alert", role: "alert" });
@@ -302,27 +287,3 @@ function openVoiceToFace(model, el, memory, ask) {
     root.remove();
   };
 }
-
-export default () => {
-  let memory, ask;
-  return {
-    initialize({ model }) { memory = memoryOf(model); ask = questions(model); },
-    render({ model, el }) {
-      const still = make("img", { src: model.get("_still"), alt: "faces from voices", style: "max-width:100%" });
-      let close = () => still.remove(), gone = false;
-      const open = () => {
-        if (gone || !memory.start) return;
-        memory.changed.delete(open);
-        still.remove();
-        close = openVoiceToFace(model, el, memory, ask);
-      };
-      if (memory.start && memory.order) open();
-      else {
-        if (model.get("_still")) el.append(still);
-        memory.changed.add(open);
-        model.send({ kind: "want everything" });
-      }
-      return () => { gone = true; memory.changed.delete(open); close(); };
-    },
-  };
-};

@@ -71,7 +71,7 @@ class VoiceToFace(anywidget.AnyWidget):
         If the weights or a recording cannot be used.
     """
 
-    _esm = bundle.script("recorder.js") + (_FOLDER / "voice_to_face.js").read_text("utf-8")
+    _esm = bundle.loader("voice_loader.js")
     _css = bundle.style() + (_FOLDER / "voice_to_face.css").read_text("utf-8")
 
     utterances = traitlets.Tuple()
@@ -249,7 +249,9 @@ class VoiceToFace(anywidget.AnyWidget):
 
     def _tell_everything(self):
         limits = {"chunk": CHUNK_BYTES, "max_mb": self._max_mb, "most": MAX_UTTERANCES}
-        self._tell({"kind": "start", "limits": limits, **pack_common(self.listener)})
+        code = bundle.script("recorder.js", "voice_to_face.js")
+        start = {"kind": "start", "code": code, "limits": limits}
+        self._tell(start | pack_common(self.listener))
         for utterance in self.utterances:
             self._tell({"kind": "utterance", "utterance": self._packed_utterance(utterance)})
         self._tell(self._order())
