@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 export PYTHONUTF8 = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint unit book lab app notebooks bench proofs clean
+.PHONY: help install demo test lint unit browser book lab app notebooks bench proofs clean
 
 help:            ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -29,7 +29,7 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)   ## the main job: build the phantom, train, evaluate, report (under 12 minutes on 2 cores)
 	$(BIN)/v2m demo $(ARGS)
 
-test: $(READY) lint unit book  ## everything that must hold
+test: $(READY) lint unit browser book  ## everything that must hold
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -38,7 +38,11 @@ lint: $(READY)
 
 # One computing thread per process: the test processes are the parallelism.
 unit: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile -m "not browser" $(ARGS)
+
+# A browser without a graphics card draws with every processor: two at a time.
+browser: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 2 --dist loadfile -m browser tests
 
 book: $(READY)
 	$(BIN)/python -m pytest -n auto --maxprocesses 2 --dist loadfile --nbval-lax --nbval-cell-timeout 600 -W default notebooks

@@ -18,6 +18,13 @@ def real_data():
     return folder
 
 
+def pytest_collection_modifyitems(items):
+    """Mark what drives a browser or a server: `make browser` runs few of them at a time."""
+    for item in items:
+        if item.path.name.endswith("_in_browser.py") or item.path.name == "test_app.py":
+            item.add_marker(pytest.mark.browser)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _few_threads():
     # Several test processes share the machine; more threads each would only make them wait.
