@@ -1,6 +1,7 @@
 """Joint training from end to end: what stays frozen, goes on, loads and predicts."""
 
 import dataclasses
+import json
 
 import joint_made
 import numpy as np
@@ -135,6 +136,21 @@ def test_another_teacher_is_another_training(made, tmp_path):
     teacher.std[3] += 1e-3
     with pytest.raises(InputError, match="holds another training: its teacher is"):
         train(made, tmp_path, teacher=teacher)
+
+
+def test_a_run_that_does_not_know_of_a_setting_is_of_its_default(made, tmp_path):
+    """Settings are added now and then; finished trainings must stay what they are."""
+    first = train(made, tmp_path)
+    path = tmp_path / "config.json"
+    known = json.loads(path.read_text())
+    del known["unsupervised"]["student_rate"], known["unsupervised"]["lessons"]["truth"]
+    path.write_text(json.dumps(known))
+    again = train(made, tmp_path)
+    assert same(state(first.generator), state(again.generator))
+    known["unsupervised"]["lessons"]["truth"] = "photographs"
+    path.write_text(json.dumps(known))
+    with pytest.raises(InputError, match=r"its unsupervised\.lessons\.truth is photographs"):
+        train(made, tmp_path)
 
 
 def test_the_run_loads_and_predicts_as_the_cascade_does(made, tmp_path):

@@ -69,7 +69,8 @@ def _crops(files):
         np.save(path, rng.standard_normal((length, 64), np.float32))
     write_frames(files / "log_mel.npy", map(np.load, paths), lengths.sum())
     index = pd.DataFrame({"identity": [f"id{number % 50}" for number in range(UTTERANCES)]})
-    index = index.assign(split="train", n_frames=lengths, start=np.cumsum(lengths) - lengths)
+    index = index.assign(utterance=[f"{number:05d}" for number in range(UTTERANCES)], split="train")
+    index = index.assign(n_frames=lengths, start=np.cumsum(lengths) - lengths)
     store = LogMelStore(map_frames(files / "log_mel.npy"), index)
     mapped = ResidentUtterances(store, index["identity"].unique(), resident=False)
 

@@ -116,7 +116,7 @@ def train_image_check(world, *, out, config=None, progress=True):
     """
     config, out = config or ImageCheckConfig(), Path(out)
     task = ImageCheckTask(world, config, progress=progress)
-    made_from = {"image_check": dataclasses.asdict(config), "world": world.config}
+    made_from = {"image_check": config, "world": world.config}
     training = fit(task, out, config=config.engine, made_from=made_from, progress=progress)
     return ImageCheckTraining(task.networks["network"].cpu(), training)
 

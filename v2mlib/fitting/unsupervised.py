@@ -222,7 +222,7 @@ def train_unsupervised(
         start = start_of(start, encoder)
     task = JointTask(world, store, encoder, teacher, config, start=start, progress=progress)
     made_from = {
-        "unsupervised": dataclasses.asdict(config),
+        "unsupervised": config,
         "world": world.config,
         "encoder": digest_of(encoder),
         "teacher": digest_of(teacher),
