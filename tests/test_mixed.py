@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 from scipy.optimize import OptimizeResult
-from scipy.special import expit
+from scipy.special import expit, logit
 
 from v2mlib.checks import InputError
 from v2mlib.stats.mixed import (
     _Likelihood,
+    degrees_of_freedom,
     mixed_preference,
     mixed_preference_table,
     signed_t,
@@ -67,9 +68,9 @@ def test_the_estimate_maximises_the_literal_likelihood(answers):
             if min(moved[2:]) > 0:
                 assert laplace(questions, *moved) > height
     for end in (fit.ci_low, fit.ci_high):
-        logit = np.log(end / (1 - end))
+        there = np.log(end / (1 - end))
         held = min(
-            laplace(questions, fit.order_bias + d, logit, s, i)
+            laplace(questions, fit.order_bias + d, there, s, i)
             for d in (-0.03, 0, 0.03)
             for s in fit.subject_sd * np.array([0.9, 1, 1.1])
             for i in fit.item_sd * np.array([0.9, 1, 1.1, 1.2, 1.4, 1.6])
@@ -88,13 +89,14 @@ def test_what_is_dialled_in_comes_out():
         order_bias=0.3,
         inattentive=0,
     )
-    fit = mixed_preference(simulate_study(design, seed=1))
+    likelihood = _Likelihood(require_answers(simulate_study(design, seed=1)))
+    best = likelihood.maximise()
+    bias, _, *log_sds = best.x
     # The spread of these 120 people is 0.507.
-    assert fit.subject_sd == pytest.approx(0.507, abs=0.12)
-    assert fit.item_sd == pytest.approx(0.9, abs=0.35)
-    assert fit.order_bias == pytest.approx(0.3, abs=0.12)
-    assert fit.ci_low < 0.65 < fit.ci_high
-    assert (fit.n_subjects, fit.n_items, fit.n_answers) == (120, 25, 3000)
+    assert np.exp(log_sds) == pytest.approx([0.507, 0.9], abs=0.12)
+    assert bias == pytest.approx(0.3, abs=0.12)
+    held = likelihood.maximise(logit(0.65), start=best.x)
+    assert abs(signed_t(best, held, 24)) < 2.06  # the truth is in the 95 % interval
 
 
 def test_a_second_maintained_implementation_agrees():
@@ -130,12 +132,15 @@ def test_a_likelihood_ratio_is_read_as_students_t():
 
 
 def test_few_questions_that_differ_leave_few_degrees_of_freedom():
-    fit = mixed_preference(
-        simulate_study(StudyDesign(n_subjects=60, sections=("one",), n_items=6, item_sd=1.5))
-    )
-    assert 4.5 < fit.degrees_of_freedom < 9
-    table = simulate_study(StudyDesign(n_subjects=60, sections=("one",), n_items=6, item_sd=0))
-    assert mixed_preference(table).degrees_of_freedom > 30
+    found = {}
+    for item_sd in (1.5, 0):
+        design = StudyDesign(n_subjects=60, sections=("one",), n_items=6, item_sd=item_sd)
+        questions = require_answers(simulate_study(design))
+        likelihood = _Likelihood(questions)
+        best = likelihood.maximise()
+        found[item_sd] = degrees_of_freedom(best.x, likelihood.sizes, len(questions))
+    assert 4.5 < found[1.5] < 9
+    assert found[0] > 30
 
 
 def test_sections_and_refusals(answers):

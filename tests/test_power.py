@@ -100,3 +100,10 @@ def test_regression_power_against_the_manual_and_a_simulation():
 def test_refusals(call, message):
     with pytest.raises(InputError, match=message):
         call()
+
+
+def test_certain_detection_is_a_number():
+    """Far tails of a noncentral t are NaN in scipy."""
+    for r, n in ((0.3, 1000), (0.5, 301), (0.9, 1000)):
+        assert float(power_correlation(r, n, exact=True)) == pytest.approx(1, abs=1e-9)
+    assert (power_paired([0.3, 0.5, 2.0], [1000, 301, 1000]) > 0.999).all()

@@ -70,7 +70,9 @@ def _exact(r, n, level):
     squares = chi2.ppf(nodes, n - 1)
     shift = abs(r) / np.sqrt(1 - r**2) * np.sqrt(squares)
     bound = student_t.isf(level / 2, n - 2)
-    return float(weights @ (nct.sf(bound, n - 2, shift) + nct.cdf(-bound, n - 2, shift)))
+    # Of a large shift scipy's far tail is NaN; it is 0 to more digits than there are.
+    other = np.nan_to_num(nct.cdf(-bound, n - 2, shift))
+    return float(weights @ (nct.sf(bound, n - 2, shift) + other))
 
 
 def _quadrature(n_nodes=64):
@@ -110,7 +112,7 @@ def power_paired(effect, n_identities, *, level=0.05):
     if (n < 2).any():
         raise InputError("n_identities", f"is {n.min():g}", "give 2 or more")
     shift, bound = np.abs(effect) * np.sqrt(n), student_t.isf(level / 2, n - 1)
-    return nct.sf(bound, n - 1, shift) + nct.cdf(-bound, n - 1, shift)
+    return nct.sf(bound, n - 1, shift) + np.nan_to_num(nct.cdf(-bound, n - 1, shift))
 
 
 def power_regression(r_squared, n_identities, *, n_predictors, level=0.05, n_given=0):
