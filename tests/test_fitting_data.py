@@ -107,6 +107,28 @@ class TestStore:
         assert len(made) == 6
         assert again.index["n_frames"].iloc[0] > store.index["n_frames"].iloc[0]
 
+    def test_processes_that_begin_together_make_it_once(self, world, monkeypatch):
+        stores, made = [], []
+        make = features._make_shards
+
+        def begin():
+            stores.append(features.log_mel_store(world, workers=1, progress=False))
+
+        second = threading.Thread(target=begin)
+
+        def first_of_two(*given):
+            made.append(given)
+            if len(made) == 1:
+                second.start()
+                second.join(timeout=0.5)  # it waits for us
+            return make(*given)
+
+        monkeypatch.setattr(features, "_make_shards", first_of_two)
+        begin()
+        second.join(timeout=60)
+        assert len(made) == 1
+        np.testing.assert_array_equal(stores[0].frames, stores[1].frames)
+
     def test_worlds_without_speech_are_refused(self, world):
         for path in world.utterances["path"]:
             (world.folder / path).unlink()

@@ -51,6 +51,26 @@ def only_one(folder, job):
         yield
 
 
+@contextlib.contextmanager
+def in_turn(path):
+    """Let processes do something one after the other, by holding a file; they wait for it.
+
+    Parameters
+    ----------
+    path : path
+        The file; made, and left behind empty. Its folder must exist.
+
+    Raises
+    ------
+    OSError
+        If it cannot be made.
+    """
+    with open(path, "a") as lock:
+        if fcntl is not None:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # the system lets go of it however the process ends
+        yield
+
+
 class Stages:
     """Stages of a job in one folder, each with a marker that says what it was made from.
 

@@ -20,6 +20,7 @@ from v2mlib.checks import InputError
 from v2mlib.datasets.shards import N_MELS, map_frames, write_frames
 from v2mlib.files import atomic
 from v2mlib.processes import processors, run_jobs
+from v2mlib.staging import in_turn
 
 FOLDER = "features"
 _UTTERANCES_PER_SHARD = 64
@@ -103,9 +104,13 @@ def log_mel_store(world, *, workers=None, progress=True):
     if store is not None:
         return store
     try:
-        _begin(folder, wanted)
-        shards = _make_shards(world, folder, workers, progress)
-        return _join(world, folder, shards, wanted)
+        with in_turn(folder.with_name(f".{FOLDER}.lock")):  # processes of one training begin here
+            store = _load(folder, wanted)  # perhaps another process has made it meanwhile
+            if store is not None:
+                return store
+            _begin(folder, wanted)
+            shards = _make_shards(world, folder, workers, progress)
+            return _join(world, folder, shards, wanted)
     except OSError as error:
         raise InputError(
             folder, f"cannot be written ({error.strerror})", "free space, or move the world"
