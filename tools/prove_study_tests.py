@@ -319,11 +319,12 @@ def main(argv=None):
         for number, world in enumerate(worlds, start=1)
         if world[0] == 0.5 or 2 * first < options.studies  # coverage: half as many
     ]
-    outcomes = simulated(jobs, options.out.with_suffix(".partial.jsonl"), options.workers)
+    kept = options.out.with_suffix(".partial.jsonl")
+    earlier = len(kept.read_text().splitlines()) if kept.exists() else 0
+    outcomes = simulated(jobs, kept, options.workers)
     print("comparing implementations", file=sys.stderr)
     results = {
-        "remark": "interrupted and resumed, at first with another number of mixed fits to all "
-        "sections together: 25 or 40 a world",
+        "chunks_of_an_earlier_run": earlier,
         "design": "154 subjects, 3 sections of 10 questions, order bias 0.1, nobody inattentive",
         "studies_per_world": options.studies,
         "bootstrap_resamples": 2000,
@@ -335,7 +336,7 @@ def main(argv=None):
     }
     with atomic(options.out) as partial:
         partial.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
-    options.out.with_suffix(".partial.jsonl").unlink()
+    kept.unlink()
     return 0
 
 

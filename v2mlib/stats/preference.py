@@ -110,7 +110,7 @@ def preference_test(chosen, trials, level=0.001, *, chance=0.5, confidence=0.95)
         _check_probability(name, value)
     exact = binomtest(chosen, trials, chance, alternative="greater")
     both = binomtest(chosen, trials, chance)
-    log10_p = _log10_tail(chosen, trials, chance)
+    log10_p = _log10_tail(chosen, trials, chance, float(exact.pvalue))
     threshold = smallest_rejecting_count(trials, level, chance=chance)
     clopper_pearson = both.proportion_ci(confidence, method="exact")
     wilson = both.proportion_ci(confidence, method="wilson")
@@ -274,8 +274,10 @@ def preference_power(trials, proportion, level=0.001, *, chance=0.5):
     return binom.sf(threshold - 1, trials, np.asarray(proportion, dtype=float))
 
 
-def _log10_tail(chosen, trials, chance):
+def _log10_tail(chosen, trials, chance, p_value):
     """Sum of the tail in logarithms: no floor at the smallest double, no 1 - cdf."""
+    if p_value > 1e-290:  # far from underflow it has more digits
+        return math.log10(p_value)
     tail = logsumexp(binom.logpmf(np.arange(chosen, trials + 1), trials, chance))
     return min(float(tail) / math.log(10), 0.0)
 
