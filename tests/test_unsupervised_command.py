@@ -7,6 +7,7 @@ import photos_made
 import pytest
 
 from v2mlib import datasets
+from v2mlib.checks import InputError
 from v2mlib.cli import main
 from v2mlib.commands import train_unsupervised
 from v2mlib.fitting import adversarial, pretraining, unsupervised
@@ -64,6 +65,22 @@ def test_a_run_from_nothing_and_one_from_its_generator(teacher, encoder, tmp_pat
     card = Voice2Mesh.load(tmp_path / "other").card
     assert card["training"]["unsupervised"]["lessons"]["weights"]["triplet"] == 1.5
     assert "weights:" in capsys.readouterr().out
+
+
+def test_a_fresh_encoder_is_pretrained_as_the_size_and_the_machine_say(made, monkeypatch, tmp_path):
+    asked = {}
+
+    def noted(_, *, out, config):
+        asked.update(out=out, config=config)
+        raise InputError("the encoder", "was asked for", "look")
+
+    monkeypatch.setattr(pretraining, "pretrain_encoder", noted)
+    words = ("--seed", 5, "--precision", "32-true")
+    assert train("--out", tmp_path, "--teacher", tmp_path / "teacher.safetensors", *words) == 1
+    assert asked["out"] == tmp_path / "encoder"
+    engine = asked["config"].engine
+    assert (engine.device, engine.seed, engine.precision) == ("cpu", 5, "32-true")
+    assert engine.n_steps == 40  # seconds, as the joint training of this size
 
 
 def test_the_command_offers_what_there_is():

@@ -4,6 +4,13 @@ from v2mlib.commands import json_line, results_on_stdout, say
 
 _METHODS = ("vanilla", "attention", "similarity", "correlation", "rkd", "crd", "vid", "pkt")
 _SIZES = ("tiny", "tutorial", "paper")
+#: What every training of the command is run with, by the engine's names.
+_MACHINE = {
+    "precision": "precision",
+    "device": "device",
+    "n_devices": "devices",
+    "seed": "seed",
+}
 
 
 def add_parser(kinds):
@@ -123,40 +130,47 @@ def _config(options):
             "--gan-steps", "begins a training, --start-from goes on from one", "choose one of them"
         )
 
-    def given(**names):
-        chosen = {name: getattr(options, option) for name, option in names.items()}
-        return {name: value for name, value in chosen.items() if value is not None}
-
     config = SIZES[options.size]
     adversarial, lessons = config.adversarial, config.lessons
     if options.start_from:
         widths = AdversarialRun.read(options.start_from).widths
         adversarial = dataclasses.replace(adversarial, **widths)
-    engine = given(
-        n_steps="steps", precision="precision", device="device", n_devices="devices", seed="seed"
-    )
+    engine = _given(options, n_steps="steps", **_MACHINE)
     adversarial = dataclasses.replace(
         adversarial,
         engine=dataclasses.replace(config.engine, profile=True, **engine),
-        **given(batch_size="batch_size", learning_rate="learning_rate"),
+        **_given(options, batch_size="batch_size", learning_rate="learning_rate"),
     )
     if options.released:
         lessons = RELEASED.lessons
-    lessons = dataclasses.replace(lessons, **given(distillation="distillation", truth="truth"))
+    changes = _given(options, distillation="distillation", truth="truth")
+    lessons = dataclasses.replace(lessons, **changes)
     return dataclasses.replace(config, adversarial=adversarial, lessons=lessons)
+
+
+def _given(options, **names):
+    """Settings that were asked for, by the configuration's names."""
+    chosen = {name: getattr(options, option) for name, option in names.items()}
+    return {name: value for name, value in chosen.items() if value is not None}
 
 
 def _encoder(options, world, out):
     """The voice encoder: the one given, that of the run to go on from, or a fresh one."""
+    import dataclasses
+
     from v2mlib.fitting.joint_start import AdversarialRun
     from v2mlib.fitting.pretraining import pretrain_encoder
+    from v2mlib.fitting.supervised import SIZES
     from v2mlib.models import Voice2Mesh
 
     if options.encoder:
         return Voice2Mesh.load(options.encoder).encoder
     if options.start_from:
         return AdversarialRun.read(options.start_from).encoder
-    return pretrain_encoder(world, out=out / "encoder").encoder
+    config = SIZES[options.size].pretraining
+    engine = dataclasses.replace(config.engine, **_given(options, **_MACHINE))
+    config = dataclasses.replace(config, engine=engine)
+    return pretrain_encoder(world, out=out / "encoder", config=config).encoder
 
 
 def _train_generator(options, world, encoder, config, out):

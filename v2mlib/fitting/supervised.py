@@ -81,16 +81,16 @@ class SupervisedConfig:
                 )
 
 
-_PAPER_CROP, _PAPER_ENGINE = (
-    CropConfig(3.0, 8.0),
-    EngineConfig(n_steps=50_000, validate_every=500, checkpoint_every=1000),
-)
+_PAPER_CROP = CropConfig(3.0, 8.0)
+_PAPER_ENGINE = EngineConfig(n_steps=50_000, validate_every=500, checkpoint_every=1000)
+_TINY_ENGINE = EngineConfig(n_steps=40, validate_every=10, checkpoint_every=10)
 #: Schedules by the size of a world; that of the paper is for a GPU.
 SIZES = {
     "tiny": SupervisedConfig(
         batch_size=16,
         warmup=10,
-        engine=EngineConfig(n_steps=40, validate_every=10, checkpoint_every=10),
+        engine=_TINY_ENGINE,
+        pretraining=PretrainingConfig(batch_size=16, warmup=10, engine=_TINY_ENGINE),
     ),
     "tutorial": SupervisedConfig(),
     "paper": SupervisedConfig(
