@@ -41,7 +41,7 @@ def icc(values, identity, *, rater=None, level=0.95, limits="generalised"):
     limits : {"generalised", "satterthwaite"}
         Of form 2. Satterthwaite's, the usual ones (McGraw and Wong), are too narrow with few
         raters: in simulations 95 % intervals held the truth in 77 to 92 % with 3 raters, worst
-        with many people. The generalised ones (Tian and Cappelleri) held it in 95 to 96 %.
+        with many people. The generalised ones (Tian and Cappelleri) held it in 94 to 96 %.
 
     Returns
     -------
