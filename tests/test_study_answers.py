@@ -152,6 +152,7 @@ def test_a_torn_last_line_is_asked_again(study, kept):
     again = Participation(study, "torn")
     assert again.answered == 1
     assert len(read_answers(study)) == 1
+    assert read_answers(str(study.folder)).equals(read_answers(study))  # or its folder
     while again.current:
         again.answer("second")
     assert again.path.read_bytes().startswith(before + last[:kept])  # nothing is taken away

@@ -5,7 +5,7 @@ import pandas as pd
 from v2mlib.stats.studies import COLUMNS
 from v2mlib.study.answer_files import read_entries
 from v2mlib.study.answering import require_entries
-from v2mlib.study.folder import ANSWERS
+from v2mlib.study.folder import ANSWERS, Study, load_study
 
 
 def read_answers(study):
@@ -13,8 +13,8 @@ def read_answers(study):
 
     Parameters
     ----------
-    study : Study
-        From `load_study`.
+    study : Study or path
+        From `load_study`, or its folder.
 
     Returns
     -------
@@ -28,6 +28,7 @@ def read_answers(study):
     InputError
         If a file is damaged, or holds answers to another study or another question.
     """
+    study = study if isinstance(study, Study) else load_study(study)
     rows = [row for _, entries, _ in _files(study) for row in entries]
     return pd.DataFrame(rows, columns=[*COLUMNS, "identity", "number"])
 
@@ -37,8 +38,8 @@ def study_status(study):
 
     Parameters
     ----------
-    study : Study
-        From `load_study`.
+    study : Study or path
+        From `load_study`, or its folder.
 
     Returns
     -------
@@ -50,6 +51,7 @@ def study_status(study):
     InputError
         As `read_answers`.
     """
+    study = study if isinstance(study, Study) else load_study(study)
     total = len(study.items)
     rows = [
         {"participant": code, "day": day, "answered": len(entries), "total": total,
