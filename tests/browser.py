@@ -12,9 +12,13 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+import psutil
 import pytest
 
 HERE = Path(__file__).resolve().parent
+PATIENCE_S = 300
+"""How long anything may take: tests share their cores, and software draws slowly."""
+
 _FRAME = ("layout", "tabbable", "tooltip", "comm", "_dom_classes", "_esm", "_css", "_anywidget_id")
 _FLAGS = [
     "--no-sandbox",
@@ -55,6 +59,7 @@ def browser_page(size=(1280, 1000)):
         browser = playwright.chromium.launch(executable_path=path, args=_FLAGS)
         try:
             page = browser.new_page(viewport={"width": size[0], "height": size[1]})
+            page.set_default_timeout(PATIENCE_S * 1000)
             page.complaints = []
             page.on(
                 "console",
@@ -95,12 +100,11 @@ def show_widgets(page, widgets, entry, *, background="#ffffff"):
     wait_until_drawn(page)
 
 
-def wait_until_drawn(page, *, timeout_s=60):
+def wait_until_drawn(page):
     """Wait until every face has come to rest and is drawn in full."""
     page.wait_for_function(
-        """() => { const all = [...document.querySelectorAll(".v2m canvas")];
-          return all.length && all.every((one) => one.dataset.drawn === "fine"); }""",
-        timeout=timeout_s * 1000,
+        """() => { const all = [...document.querySelectorAll(".v2m-stage canvas")];
+          return all.length && all.every((one) => one.dataset.drawn === "fine"); }"""
     )
 
 
@@ -131,8 +135,23 @@ def jupyter_lab(folder, state, *, save_widgets=False):
             _wait_for(f"{address}/api", server, log.name)
             yield address
         finally:
-            server.terminate()
-            server.wait(timeout=20)
+            end_process(server)
+
+
+def end_process(server):
+    """End a server and all that it started, by force what does not end by itself."""
+    started = []
+    with contextlib.suppress(psutil.NoSuchProcess):
+        started = psutil.Process(server.pid).children(recursive=True)
+    server.terminate()
+    try:
+        server.wait(timeout=30)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        server.wait()
+    for child in started:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            child.kill()
 
 
 def _settings(folder, save_widgets):
@@ -149,20 +168,20 @@ def _settings(folder, save_widgets):
 
 def end_kernels(address):
     """Stop every kernel of a JupyterLab: one that waits takes memory from the tests after it."""
-    with urllib.request.urlopen(f"{address}/api/sessions", timeout=20) as answer:
+    with urllib.request.urlopen(f"{address}/api/sessions", timeout=PATIENCE_S) as answer:
         sessions = json.load(answer)
     for session in sessions:
         request = urllib.request.Request(f"{address}/api/sessions/{session['id']}", method="DELETE")
         with contextlib.suppress(urllib.error.URLError):
-            urllib.request.urlopen(request, timeout=20).close()
+            urllib.request.urlopen(request, timeout=PATIENCE_S).close()
 
 
 def _wait_for(address, server, log):
-    for _ in range(150):
+    for _ in range(5 * PATIENCE_S):
         if server.poll() is not None:
             break
-        with contextlib.suppress(urllib.error.URLError, ConnectionError):
-            urllib.request.urlopen(address, timeout=5).close()
+        with contextlib.suppress(urllib.error.URLError, ConnectionError, TimeoutError):
+            urllib.request.urlopen(address, timeout=30).close()
             return
         time.sleep(0.2)
     with open(log) as stream:
@@ -172,30 +191,29 @@ def _wait_for(address, server, log):
 def open_notebook(page, address, name):
     """Open a stored notebook in JupyterLab and wait until its cells are there."""
     page.goto(f"{address}/doc/tree/{name}")
-    page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
+    page.wait_for_selector(".jp-Notebook .jp-Cell")
 
 
 _PROMPTS = """[...document.querySelectorAll(".jp-Notebook .jp-CodeCell .jp-InputPrompt")]
   .map((node) => node.textContent)"""
 
 
-def wait_for_kernel(page, *, timeout_s=120):
+def wait_for_kernel(page):
     """Wait until a kernel is there and idle; without one JupyterLab would ask which."""
     page.wait_for_function(
         """() => [...document.querySelectorAll(".jp-Toolbar-kernelName")]
-          .some((name) => name.textContent.includes("Python 3"))""",
-        timeout=timeout_s * 1000,
+          .some((name) => name.textContent.includes("Python 3"))"""
     )
-    page.wait_for_selector(".jp-NotebookPanel [data-status=idle]", timeout=timeout_s * 1000)
+    page.wait_for_selector(".jp-NotebookPanel [data-status=idle]")
 
 
-def run_all(page, *, timeout_s=120, again=False):
+def run_all(page, *, again=False):
     """Run every cell and wait until all have; `again` where they have numbers from before."""
     from playwright.sync_api import TimeoutError as TooSlow
 
-    wait_for_kernel(page, timeout_s=timeout_s)
+    wait_for_kernel(page)
     old = page.evaluate(_PROMPTS) if again else []
-    for patience_s in (10, 20, 40):  # what is asked before the kernel listens is forgotten
+    for patience_s in (60, 120, 240):  # what is asked before the kernel listens is forgotten
         page.get_by_role("menuitem", name="Run", exact=True).click()
         page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
         with contextlib.suppress(TooSlow):
@@ -205,9 +223,7 @@ def run_all(page, *, timeout_s=120, again=False):
                 timeout=patience_s * 1000,
             )
             break
-    page.wait_for_function(
-        f"{_PROMPTS}.every((text) => /\\[\\d+\\]/.test(text))", timeout=timeout_s * 1000
-    )
+    page.wait_for_function(f"{_PROMPTS}.every((text) => /\\[\\d+\\]/.test(text))")
 
 
 def run_cell(page, cell):
@@ -216,10 +232,24 @@ def run_cell(page, cell):
     page.keyboard.press("Control+Enter")
 
 
+def wait_until_said(page, expected):
+    """Run the last cell until it prints what is expected: a slider's word takes its time."""
+    last = page.locator(".jp-Notebook .jp-CodeCell").last
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        run_cell(page, last)
+        page.wait_for_timeout(700)
+        text = page.locator(".jp-OutputArea-output").last.inner_text().strip()
+        if text == expected:
+            return
+        if time.monotonic() > deadline:
+            raise AssertionError(f"Python says {text!r}, expected {expected!r}")
+
+
 def restart_kernel(page):
     """Restart the kernel by the menu and wait until it listens again."""
     page.get_by_role("menuitem", name="Kernel", exact=True).click()
     page.get_by_text("Restart Kernel…", exact=True).first.click()
     page.locator(".jp-Dialog button.jp-mod-accept").click()
-    page.wait_for_selector(".jp-NotebookPanel [data-status=restarting]", timeout=30_000)
+    page.wait_for_selector(".jp-NotebookPanel [data-status=restarting]")
     wait_for_kernel(page)

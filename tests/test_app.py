@@ -17,6 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 import soundfile
+from browser import PATIENCE_S
 from predict_made import RATE, made_speech
 
 from v2mlib.checks import InputError
@@ -47,7 +48,7 @@ def running(folder, *words):
             start_new_session=True,
         )  # fmt: skip
         try:
-            for _ in range(600):
+            for _ in range(5 * PATIENCE_S):
                 found = re.search(r"the page is at (http://\S+)/ ", log.read_text())
                 if found or process.poll() is not None:
                     break
@@ -60,7 +61,7 @@ def running(folder, *words):
                     with contextlib.suppress(psutil.NoSuchProcess):
                         child.kill()
             process.kill()
-            process.wait(timeout=30)
+            process.wait()
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +74,7 @@ def fetch(address, **headers):
     """Status and text of an answer."""
     request = urllib.request.Request(address, headers=headers)
     try:
-        with urllib.request.urlopen(request, timeout=120) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode(errors="replace")
@@ -134,7 +135,7 @@ def test_a_large_request_is_refused(served):
     port = int(served[0].rsplit(":", 1)[1])
     answers = []
     for size in (200_000, 0):
-        with socket.create_connection(("127.0.0.1", port), timeout=60) as visitor:
+        with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as visitor:
             head = f"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: {size}\r\n\r\n"
             visitor.sendall(head.encode())
             answers.append(visitor.recv(1000).split(b"\r\n")[0])
@@ -165,19 +166,19 @@ def test_two_visitors_send_voices_and_do_not_meet(served, tmp_path):
         page, other = (new_page(browser, size=(1000, 1300)) for _ in range(2))
         asked = []
         page.on("request", lambda request: asked.append(request.url))
-        page.goto(f"{address}/", wait_until="commit", timeout=120_000)
-        assert "picture of the speaker" in page.locator("header").inner_text(timeout=60_000)
-        other.goto(f"{address}/", wait_until="commit", timeout=120_000)
-        page.locator(".v2m-voice").wait_for(timeout=180_000)
+        page.goto(f"{address}/", wait_until="commit")
+        assert "picture of the speaker" in page.locator("header").inner_text()
+        other.goto(f"{address}/", wait_until="commit")
+        page.locator(".v2m-voice").wait_for()
         page.locator("input[type=file]").set_input_files(files)
-        page.locator(".v2m-stage canvas").nth(2).wait_for(timeout=120_000)
+        page.locator(".v2m-stage canvas").nth(2).wait_for()
         alert = page.get_by_role("alert")
         assert "diary.wav is not audio that can be read (Format not recognised): use WAV" in (
             alert.inner_text()
         )
         alert.get_by_text("big.wav has 0.6 MB, more than the limit of 0.5 MB").wait_for()
         # The other visitor has a kernel of their own, which heard nothing.
-        other.locator(".v2m-voice").wait_for(timeout=180_000)
+        other.locator(".v2m-voice").wait_for()
         assert other.get_by_text("will stand here").is_visible()
         assert other.locator(".v2m-voice canvas").count() == 1
         assert {url.split("/")[2] for url in asked if url.startswith("http")} == {
@@ -215,7 +216,7 @@ def test_surplus_and_idle_visitors_and_the_end(tmp_path):
         status, text = fetch(f"{address}/")
         assert (status, "Too many visitors" in text) == (503, True)
         server = psutil.Process(process.pid)
-        for _ in range(600):
+        for _ in range(5 * PATIENCE_S):
             if not server.children(recursive=True):
                 break
             time.sleep(0.2)
@@ -224,14 +225,14 @@ def test_surplus_and_idle_visitors_and_the_end(tmp_path):
         with socket.create_connection(("127.0.0.1", int(address.rsplit(":", 1)[1]))) as visitor:
             visitor.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
             assert b" 200 " in visitor.recv(1000)
-            for _ in range(600):
+            for _ in range(10 * PATIENCE_S):
                 if kernels := server.children(recursive=True):
                     break
                 time.sleep(0.1)
             process.send_signal(signal.SIGINT)
-            assert process.wait(timeout=120) == 0
+            assert process.wait(timeout=PATIENCE_S) == 0
         assert log.read_text().rstrip().endswith("v2m: stopped")
-        assert psutil.wait_procs(kernels, timeout=60)[1] == []
+        assert psutil.wait_procs(kernels, timeout=PATIENCE_S)[1] == []
 
 
 # --- the command line --------------------------------------------------------------------------
@@ -265,5 +266,5 @@ def test_a_port_in_use_is_named(served):
     port = served[0].rsplit(":", 1)[1]
     code = f"from v2mlib.app.server import AppConfig, serve; serve(AppConfig(port={port}))"
     command = [sys.executable, "-c", code]
-    found = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    found = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
     assert f"InputError: port {port} of 127.0.0.1 cannot be opened" in found.stderr

@@ -7,7 +7,15 @@ import nbformat
 import numpy as np
 import pytest
 import trimesh
-from browser import browser_page, jupyter_lab, open_notebook, run_all
+from browser import (
+    PATIENCE_S,
+    browser_page,
+    jupyter_lab,
+    open_notebook,
+    run_all,
+    wait_until_drawn,
+    wait_until_said,
+)
 from PIL import Image
 
 import v2mlib as v2m
@@ -46,9 +54,9 @@ def change(before, after):
     return (np.abs(before - after).sum(-1) > 24).mean()
 
 
-def wait_for_change(page, locator, before, share, *, timeout_s=15):
+def wait_for_change(page, locator, before, share):
     """Wait until more than a share of an element's pixels differ; return how it looks then."""
-    for _ in range(timeout_s * 10):
+    for _ in range(10 * PATIENCE_S):
         page.wait_for_timeout(100)
         found = change(before, after := pixels(locator))
         if found > share:
@@ -82,7 +90,7 @@ def test_faces_on_a_page_turn_together(page, faces, tmp_path):
     page.goto(path.as_uri())
     canvases = page.locator("canvas")
     canvases.nth(1).wait_for()
-    page.wait_for_timeout(400)
+    wait_until_drawn(page)
     assert canvases.count() == 2
     first = [pixels(canvases.nth(k)) for k in range(2)]
     assert not any(is_blank(picture) for picture in first)
@@ -96,7 +104,7 @@ def test_faces_on_a_page_turn_together(page, faces, tmp_path):
         wait_for_change(page, canvases.nth(k), first[k], 0.1)
     canvases.first.press("0")
     canvases.first.press("2")
-    page.wait_for_timeout(500)
+    wait_until_drawn(page)
     again = [pixels(canvases.nth(k)) for k in range(2)]
     assert change(again[1], first[1]) < 0.01  # the keys lead back to the first view
     for _ in range(3):
@@ -140,9 +148,8 @@ def test_a_mesh_of_400_000_vertices_is_drawn(page, tmp_path):
     entry = ("big", np.asarray(ball.vertices), np.asarray(ball.faces), None)
     path.write_text(mesh_html([entry], page=True, pictures=False, occlusion=False))
     page.goto(path.as_uri())
-    page.locator("canvas").wait_for(timeout=20_000)
-    page.wait_for_function("document.querySelector('canvas').width !== 300")  # drawn once
-    page.wait_for_timeout(300)
+    page.locator("canvas").wait_for()
+    wait_until_drawn(page)
     assert not is_blank(pixels(page.locator("canvas")))
 
 
@@ -182,8 +189,8 @@ def test_a_stored_notebook_shows_its_faces(page, lab, name):
     expected = sum("image/png" in out.get("data", {}) for out in outputs)
     images = page.locator(".jp-OutputArea-output img")
     assert expected > 3
-    images.nth(expected - 1).wait_for(timeout=20_000)
-    page.wait_for_timeout(500)
+    images.nth(expected - 1).wait_for()
+    page.wait_for_function("[...document.images].every((image) => image.complete)")
     assert images.count() == expected
     widths = images.evaluate_all("nodes => nodes.map((node) => node.naturalWidth)")
     assert min(widths) > 100
@@ -192,7 +199,6 @@ def test_a_stored_notebook_shows_its_faces(page, lab, name):
 
 
 def test_sliders_move_the_face_and_python_follows(page, lab):
-    playwright = pytest.importorskip("playwright.sync_api")
     page.complaints.clear()
     page.set_viewport_size({"width": 1280, "height": 1600})
     sent = []
@@ -200,9 +206,8 @@ def test_sliders_move_the_face_and_python_follows(page, lab):
     open_notebook(page, lab, "live.ipynb")
     run_all(page)
     canvas = page.locator("canvas").first
-    canvas.wait_for(timeout=30_000)
     page.locator("canvas").nth(2).wait_for()
-    page.wait_for_timeout(500)
+    wait_until_drawn(page)
     before = pixels(canvas)
     assert not is_blank(before)
     slider = page.get_by_role("slider", name="shape 1, standard deviations")
@@ -210,23 +215,14 @@ def test_sliders_move_the_face_and_python_follows(page, lab):
     sent.clear()
     for _ in range(20):
         slider.press("ArrowRight")
-    page.wait_for_timeout(200)
+    shaped = wait_for_change(page, canvas, before, 0.02)
+    for _ in range(10 * PATIENCE_S):
+        if sent:
+            break
+        page.wait_for_timeout(100)
     assert 1 <= len(sent) <= 20  # at most one message a step
     assert max(map(len, sent)) <= 4096
-    shaped = wait_for_change(page, canvas, before, 0.02)
-
-    def ask_python(expected):
-        # What a slider says reaches the kernel a moment later: a busy machine is asked again.
-        for _ in range(10):
-            page.locator(".jp-Notebook .jp-CodeCell").last.locator(".cm-content").click()
-            page.keyboard.press("Control+Enter")
-            page.wait_for_timeout(1000)
-            said = page.locator(".jp-OutputArea-output").last
-            if said.inner_text().strip() == expected:
-                return
-        playwright.expect(said).to_have_text(expected, timeout=1_000)
-
-    ask_python("[1.0, 0.0] none")
+    wait_until_said(page, "[1.0, 0.0] none")
     page.get_by_role("combobox", name="Highlight a region").first.select_option("nose")
     canvas.focus()
     canvas.press("3")  # a heading in JupyterLab's command mode, a profile here
@@ -236,5 +232,5 @@ def test_sliders_move_the_face_and_python_follows(page, lab):
     still = pixels(other)
     page.get_by_role("button", name="Profile view").nth(1).click()
     wait_for_change(page, other, still, 0.1)  # views of a row are linked
-    ask_python("[1.0, 0.0] nose")
+    wait_until_said(page, "[1.0, 0.0] nose")
     assert page.complaints == []

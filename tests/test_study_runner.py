@@ -135,6 +135,7 @@ runner
 """
 
 
+@pytest.mark.browser
 def test_a_browser_clicks_through_questions(tmp_path):
     book, state = tmp_path / "book", tmp_path / "state"
     book.mkdir()
@@ -146,7 +147,7 @@ def test_a_browser_clicks_through_questions(tmp_path):
     with browser_page((1280, 1100)) as page, jupyter_lab(book, state) as address:
         open_notebook(page, address, "live.ipynb")
         # Cells that are run before the kernel is there are forgotten.
-        page.locator("[data-status=idle]").first.wait_for(state="attached", timeout=60_000)
+        page.locator("[data-status=idle]").first.wait_for(state="attached")
         run_all(page)
         page.get_by_role("button", name="I agree and want to begin").click()
         count = page.locator(".v2m-study-head span")
@@ -188,4 +189,4 @@ def test_a_browser_clicks_through_questions(tmp_path):
 
 def _wait_for_text(page, text):
     wanted = f"document.querySelector('.v2m-study-head span')?.textContent === '{text}'"
-    page.wait_for_function(wanted, timeout=20_000)
+    page.wait_for_function(wanted)

@@ -1,6 +1,7 @@
 """The voice widget in a real browser, with the real Python behind it."""
 
 import base64
+import re
 
 import numpy as np
 import pytest
@@ -52,16 +53,15 @@ def columns(page, count):
     """Wait until so many faces stand there, in full."""
     page.wait_for_function(
         "(count) => document.querySelectorAll('.v2m-stage canvas').length === count",
-        arg=count, timeout=60_000,
-    )  # fmt: skip
+        arg=count,
+    )
     wait_until_drawn(page)
 
 
 def wait_until_drawn(page):
     page.wait_for_function(
         """() => [...document.querySelectorAll(".v2m-stage canvas")]
-          .every((one) => one.dataset.drawn === "fine")""",
-        timeout=60_000,
+          .every((one) => one.dataset.drawn === "fine")"""
     )
 
 
@@ -159,14 +159,14 @@ def test_the_microphone_is_recorded_by_keyboard(page, phantom):
     record = page.get_by_role("button", name="Record from the microphone")
     record.focus()
     page.keyboard.press("Enter")
-    page.get_by_text("Recording 3 s").wait_for(timeout=30_000)
+    page.get_by_text(re.compile(r"Recording ([3-9]|\d\d) s")).wait_for()
     assert record.get_attribute("aria-pressed") == "true"
     assert page.get_by_role("meter", name="loudness").is_visible()
     page.keyboard.press("Enter")
     columns(page, 3)
     (utterance,) = voice.utterances
     assert utterance.name == "recording 1.wav"
-    assert 2.5 < utterance.duration_s < 30
+    assert 2.5 < utterance.duration_s <= 60
     # What was played is what was heard: the made voice has its pitch near 120 Hz.
     spectrum = np.abs(np.fft.rfft(utterance.samples))
     pitch = np.fft.rfftfreq(len(utterance.samples), 1 / RATE)[spectrum.argmax()]
@@ -189,7 +189,7 @@ def test_a_forbidden_microphone_is_explained(browser, phantom):
         if script:
             page.evaluate(script)
         page.get_by_role("button", name="Record from the microphone").click()
-        page.get_by_role("alert").get_by_text(words).wait_for(timeout=20_000)
+        page.get_by_role("alert").get_by_text(words).wait_for()
         assert words in voice.message
         for name in ("Record from the microphone", "Choose recordings"):
             button = page.get_by_role("button", name=name)
@@ -217,7 +217,7 @@ def test_a_silent_kernel_is_noticed(page, phantom, sounds):
         page.clock.fast_forward(31_000)
         if said.count():
             break
-    assert said.is_visible()
+    said.wait_for()
 
 
 def test_every_control_has_a_name_and_a_second_view_shows_the_same(page, phantom):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from browser import browser_page, show_widgets, wait_until_drawn
+from browser import PATIENCE_S, browser_page, show_widgets, wait_until_drawn
 from test_notebooks_in_browser import change, is_blank, pixels
 
 import v2mlib as v2m
@@ -51,7 +51,7 @@ def test_a_slider_moves_the_face_and_says_little(page, model):
     assert trait(page, "shape_coefficients")[0] == 2.5
     for k in range(2, model.n_shape):
         page.get_by_role("slider", name=f"shape {k}, standard deviations").fill("-1.35")
-    page.wait_for_timeout(100)
+    wait_until_drawn(page)
     per_update = page.evaluate("models[0].bytes / models[0].sent")
     assert 10 < per_update <= 4096
     # What Python sets arrives too.
@@ -166,8 +166,10 @@ def test_flicker_takes_turns_until_it_is_paused(page, model, faces):
     show_widgets(page, [shown], "compare.js")
     title = page.locator(".v2m-cell .v2m-title")
     seen = set()
-    for _ in range(20):
+    for _ in range(10 * PATIENCE_S):
         seen.add(title.inner_text())
+        if len(seen) == 2:
+            break
         page.wait_for_timeout(100)
     assert seen == {"mean", "far"}
     page.get_by_role("button", name="Pause or go on").click()

@@ -4,7 +4,7 @@ import base64
 import contextlib
 from pathlib import Path
 
-from browser import _FLAGS, chromium_path, widget_state
+from browser import _FLAGS, PATIENCE_S, chromium_path, widget_state
 
 SAFE, UNSAFE = "http://localhost/voice", "http://faces.test/voice"
 _KERNEL = Path(__file__).with_name("voice_kernel.js")
@@ -53,7 +53,7 @@ def show_voice(page, widget, *, address=SAFE, background="#ffffff"):
         }""",
         widget_state(widget),
     )
-    page.locator(".v2m-voice").wait_for(timeout=60_000)
+    page.locator(".v2m-voice").wait_for()
     return kernel
 
 
@@ -81,7 +81,7 @@ def new_page(browser, *, size=(1000, 1100), **context):
     width, height = size
     viewport = {"width": width, "height": height}
     page = browser.new_context(viewport=viewport, **context).new_page()
-    page.set_default_timeout(90_000)  # a busy machine draws slowly
+    page.set_default_timeout(PATIENCE_S * 1000)
     page.complaints = []
     page.on("console", lambda m: m.type == "error" and page.complaints.append(m.text))
     page.on("pageerror", lambda error: page.complaints.append(str(error)))

@@ -1,11 +1,11 @@
 """Screenshots of each notebook's main moments, and of the widgets in a live JupyterLab.
 
-    python tools/take_screenshots.py [notebook ...] [--no-lab]
+    python tools/take_screenshots.py [notebook ...] [--only stored|lab|app]
 
 Pictures go to ``figures/``. Stored notebooks are shown as nbconvert renders them, without a
 kernel; a moment is a cell with its code and what came out. A cell tagged ``moment`` is taken;
 where none is, the tool takes the first faces, the last chart before the takeaway, and the last
-faces. Needs Chromium (see ``tests/browser.py``).
+faces. ``app.png`` is what a visitor of ``v2m app`` sees. Needs Chromium (``tests/browser.py``).
 """
 
 import argparse
@@ -38,6 +38,10 @@ v2m.compare({"mean face": model.mean, **faces}, model=model, mode="difference", 
 """,
     "lab_wipe": """
 v2m.compare({"mean face": model.mean, **faces}, model=model, mode="wipe", theme="dark")
+""",
+    "voice_to_face": """
+said = {f"utterance {k + 1}": people.speak(2, k) for k in range(2)}
+v2m.VoiceToFace(recordings=said, height=240)
 """,
 }
 
@@ -98,11 +102,12 @@ def of_lab(page, folder):
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
     (folder / "book").mkdir()
     nbformat.write(notebook, folder / "book" / "live.ipynb")
-    page.set_viewport_size({"width": _WIDTH + 120, "height": 1900})
+    page.set_viewport_size({"width": _WIDTH + 120, "height": 2900})
     with jupyter_lab(folder / "book", folder / "state") as address:
         open_notebook(page, address, "live.ipynb")
         run_all(page)
-        page.locator(".v2m canvas").nth(5).wait_for(timeout=60_000)
+        page.locator(".v2m canvas").nth(5).wait_for()
+        page.locator(".v2m-voice .v2m-stage canvas").nth(3).wait_for()
         wait_until_drawn(page)
         page.mouse.move(2, 2)  # no button under the pointer
         page.add_style_tag(content=".jp-cell-toolbar, .jp-Collapser { visibility: hidden }")
@@ -110,11 +115,35 @@ def of_lab(page, folder):
             save(cell.screenshot(), FIGURES / f"{name}.png")
 
 
+def of_app(page, folder):
+    """The web page after a visitor has sent two recordings, in the dark."""
+    import soundfile
+    from browser import wait_until_drawn
+    from test_app import running
+
+    from v2mlib.phantom import Population
+
+    people, files = Population(6, seed=3), []
+    for k in range(2):
+        files.append(folder / f"monday {k + 1}.wav")
+        soundfile.write(files[-1], people.speak(4, k), 16_000)
+    page.emulate_media(color_scheme="dark")
+    page.set_viewport_size({"width": _WIDTH, "height": 1420})
+    with running(folder) as (address, _, _):
+        page.goto(f"{address}/", wait_until="commit")
+        page.locator(".v2m-voice").wait_for()
+        page.locator("input[type=file]").set_input_files(files)
+        page.locator(".v2m-stage canvas").nth(3).wait_for()
+        wait_until_drawn(page)
+        page.mouse.move(2, 2)
+        save(page.screenshot(full_page=True), FIGURES / "app.png")
+
+
 def main(argv=None):
     """Take the screenshots of the notebooks named, or of all."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("notebooks", nargs="*", type=Path)
-    parser.add_argument("--no-lab", action="store_true", help="stored notebooks only")
+    parser.add_argument("--only", choices=("stored", "lab", "app"), help="one kind; default: all")
     options = parser.parse_args(argv)
     from browser import browser_page
 
@@ -123,12 +152,14 @@ def main(argv=None):
     with browser_page((_WIDTH, 1200)) as page, tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         page.context.set_offline(True)  # nothing is fetched: what is seen is in the file
-        for path in paths:
+        for path in paths if options.only in (None, "stored") else ():
             of_stored(page, path, folder)
         page.context.set_offline(False)
-        if not options.no_lab:
+        if options.only in (None, "lab"):
             (folder / "state").mkdir()
             of_lab(page, folder)
+        if options.only in (None, "app"):
+            of_app(page, folder)
     total = sum(path.stat().st_size for path in FIGURES.glob("*.png"))
     print(f"figures/: {total / 1e6:.2f} MB")
     return 0
