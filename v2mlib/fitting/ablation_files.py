@@ -39,8 +39,8 @@ def shipped_ablation(name_or_path="phantom"):
 
     Examples
     --------
-    >>> found, card = shipped_ablation()  # doctest: +SKIP
-    >>> sorted(found.runs["method"].unique())  # doctest: +SKIP
+    >>> found, card = shipped_ablation()
+    >>> sorted(found.runs["method"].unique())
     ['attention', 'correlation', 'crd', 'pkt', 'rkd', 'similarity', 'vanilla', 'vid']
     """
     path = Path(name_or_path)
