@@ -116,7 +116,9 @@ def test_every_axis_that_the_library_names_has_a_unit():
     assert [pair for pair in named if not unit.search(pair[1])] == []
 
 
-UNIT = re.compile(r"\(.+\)|%|\b(sd|mm|ratio|share|bits|skill|loss|accuracy|probability|count|correlation|ARE)\b")
+UNIT = re.compile(
+    r"\(.+\)|%|\b(sd|mm|ratio|share|bits|skill|loss|accuracy|probability|count|correlation|ARE)\b"
+)
 
 
 def charts_of_the_book():
