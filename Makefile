@@ -45,7 +45,7 @@ browser: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 2 --dist loadfile -m browser tests
 
 book: $(READY)
-	$(BIN)/python -m pytest -n auto --maxprocesses 2 --dist loadfile --nbval-lax --nbval-cell-timeout 600 -W default notebooks
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 2 --dist loadfile --nbval-lax --nbval-cell-timeout 600 -W default notebooks
 
 lab: $(READY)    ## JupyterLab on the notebooks
 	$(BIN)/jupyter lab --notebook-dir notebooks
