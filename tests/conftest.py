@@ -8,6 +8,12 @@ import torch
 
 _REPOSITORY = Path(__file__).resolve().parents[1]
 
+# Benchmarks are programs: to be collected for doctests, they would be imported in every process,
+# with all peers that they compare with; one confines its process to a single processor.
+collect_ignore = ["benchmarks"]
+
+_PROCESSORS = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
+
 
 @pytest.fixture(scope="session")
 def real_data():
@@ -23,6 +29,12 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.path.name.endswith("_in_browser.py") or item.path.name == "test_app.py":
             item.add_marker(pytest.mark.browser)
+
+
+def pytest_collection_finish(session):
+    """Refuse modules whose import leaves a process of tests fewer processors than it had."""
+    if _PROCESSORS is not None and os.sched_getaffinity(0) != _PROCESSORS:
+        raise pytest.UsageError("what was imported confines all tests to some of the processors")
 
 
 @pytest.fixture(autouse=True, scope="session")
