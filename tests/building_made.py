@@ -11,15 +11,16 @@ from v2mlib.building import BuildConfig, build_dataset
 from v2mlib.datasets import find_sources
 from v2mlib.phantom import make_world
 from v2mlib.phantom.sizes import Size
+from v2mlib.staging import in_turn
 
 SIZE = Size(12, 4, utterances=2, test_utterances=2, photos=3, test_photos=2)
 
 
-def made_raw(folder):
-    """Make the folders: recordings, photographs, names; and spoil some files."""
-    world = Path(folder) / "raw"
-    make_world(SIZE, world, workers=1, progress=False)
-    return world
+def made_raw(folder, made_once):
+    """Make the folders: recordings, photographs, names. They are copied from those made once."""
+    with in_turn(made_once / "raw.lock"):
+        make_world(SIZE, made_once / "raw", workers=1, progress=False)  # or finds it made
+    return Path(shutil.copytree(made_once / "raw", Path(folder) / "raw"))
 
 
 def spoil(world, into):

@@ -24,6 +24,27 @@ def real_data():
     return folder
 
 
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory):
+    """Folder of what costs much and never changes, made by whichever test process comes first."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # of all processes of this run
+    (folder / "made_once").mkdir(exist_ok=True)
+    return folder / "made_once"
+
+
+@pytest.fixture(scope="module")
+def one_processor():
+    """Let the library believe in a single processor: it starts no workers then.
+
+    Each takes seconds to start, and the test processes are the parallelism.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "sched_getaffinity", lambda process: {0}, raising=False)
+        yield
+
+
 def pytest_collection_modifyitems(items):
     """Mark what drives a browser or a server: `make browser` runs few of them at a time."""
     for item in items:

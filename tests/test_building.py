@@ -24,9 +24,9 @@ from v2mlib.voices import front_end, read_audio, trim_silence
 
 
 @pytest.fixture(scope="module")
-def raw(tmp_path_factory):
+def raw(tmp_path_factory, made_once):
     folder = tmp_path_factory.mktemp("building")
-    world = made.made_raw(folder)
+    world = made.made_raw(folder, made_once)
     return made.spoil(world, folder / "spoilt")
 
 

@@ -43,8 +43,8 @@ def cluster(tmp_path_factory):
             child.wait()
 
 
-def test_one_of_two_workers_of_a_cluster_is_killed(tmp_path, cluster, monkeypatch):
-    (address, children), raw = cluster, made.made_raw(tmp_path)
+def test_one_of_two_workers_of_a_cluster_is_killed(tmp_path, cluster, made_once, monkeypatch):
+    (address, children), raw = cluster, made.made_raw(tmp_path, made_once)
     made.build(raw, tmp_path / "undisturbed")
     answered = []
     spread = Workers._spread

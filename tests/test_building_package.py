@@ -141,8 +141,8 @@ def test_new_files_alone_are_read(built, tmp_path):
     assert made.digests(tmp_path / "data") == made.digests(tmp_path / "fresh")
 
 
-def test_a_data_set_may_change_to_fitted_faces(built, tmp_path):
-    world = made.made_raw(tmp_path)
+def test_a_data_set_may_change_to_fitted_faces(built, made_once, tmp_path):
+    world = made.made_raw(tmp_path, made_once)
     made.build(world, tmp_path / "data")
     assert (tmp_path / "data/truth/landmarks.npy").exists()
     build(built.folder, tmp_path / "data", built.model)
@@ -160,9 +160,9 @@ def test_training_and_evaluation_take_it(built, tmp_path, capsys):
     assert methods == {"mean_face", "sex_mean_face", str(weights)}  # no pitch, no ridge
 
 
-def test_fitted_faces_beside_recordings(built, tmp_path, capsys):
+def test_fitted_faces_beside_recordings(built, made_once, tmp_path, capsys):
     """Matrices of one source may meet photographs of another, and faces recordings."""
-    world = made.made_raw(tmp_path)
+    world = made.made_raw(tmp_path, made_once)
     names = pd.read_csv(world / "vox1_meta.csv", sep="\t")
     names = names[next(c for c in names if "VGG" in c)].tolist()
     faces = tmp_path / "faces"

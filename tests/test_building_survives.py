@@ -17,9 +17,9 @@ from v2mlib.datasets import load_dataset
 
 
 @pytest.fixture(scope="module")
-def raw(tmp_path_factory):
+def raw(tmp_path_factory, made_once):
     folder = tmp_path_factory.mktemp("surviving")
-    return made.spoil(made.made_raw(folder), folder / "spoilt")[0]
+    return made.spoil(made.made_raw(folder, made_once), folder / "spoilt")[0]
 
 
 @pytest.fixture(scope="module")

@@ -13,9 +13,9 @@ from v2mlib.models import Voice2Mesh
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory):
+def built(tmp_path_factory, made_once):
     folder = tmp_path_factory.mktemp("training")
-    world, out = made.made_raw(folder), folder / "data"
+    world, out = made.made_raw(folder, made_once), folder / "data"
     words = ["--voxceleb", world, "--vggface", world / "faces", "--out", out, "--workers", "1"]
     assert main(["data", "voxceleb3d", *map(str, words), "--validation", "0.3"]) == 0
     return world, out
