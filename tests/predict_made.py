@@ -2,7 +2,9 @@
 
 import numpy as np
 import torch
+from PIL import Image
 
+from v2mlib import predicting
 from v2mlib.cli import main
 from v2mlib.faces import load_face_model
 from v2mlib.models import Voice2Mesh
@@ -28,6 +30,12 @@ def made_speech():
     voice = sum(np.sin(k * phase) / k for k in range(1, 25))
     envelope = 0.6 + 0.4 * np.sin(2 * np.pi * 4 * t)
     return (0.1 * envelope * voice + 0.001 * rng.standard_normal(t.size)).astype(np.float32)
+
+
+def without_drawing(monkeypatch):
+    """Leave the faces undrawn, which takes longer than all the rest of a prediction."""
+    monkeypatch.setattr(predicting, "_appearance", lambda model: {})
+    monkeypatch.setattr(predicting, "_picture", lambda *_: Image.new("RGB", (2, 2)))
 
 
 def predict(*words):

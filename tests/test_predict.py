@@ -9,7 +9,7 @@ import soundfile
 import torch
 import trimesh
 from PIL import Image
-from predict_made import RATE, made_speech, predict, untrained
+from predict_made import RATE, made_speech, predict, untrained, without_drawing
 
 from v2mlib import predicting
 from v2mlib.checks import InputError
@@ -77,8 +77,10 @@ def test_same_recording_same_files(tmp_path, good, weights):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
 
 
-def test_any_container_rate_and_channels(tmp_path, speech, weights, capsys):
+def test_any_container_rate_and_channels(tmp_path, speech, weights, monkeypatch, capsys):
     import soxr
+
+    without_drawing(monkeypatch)
 
     high = soxr.resample(speech, RATE, 44_100)
     stereo = np.stack([high, 0.5 * high], axis=1)
@@ -108,7 +110,7 @@ def test_real_recordings(tmp_path, real_data, weights, monkeypatch):
         clips = sorted(p for p in folder.rglob("*") if p.suffix in (".flac", ".wav", ".ogg"))
         files += [clips[0], clips[-1]]
     assert len(files) >= 10
-    monkeypatch.setattr(predicting, "_picture", lambda *_: Image.new("RGB", (2, 2)))
+    without_drawing(monkeypatch)
     outcome = predict_files(files, tmp_path / "out", model=weights, progress=False)
     assert outcome.failures == ()
     assert [prediction.file for prediction in outcome.predictions] == [str(f) for f in files]
@@ -120,7 +122,7 @@ def test_real_recordings(tmp_path, real_data, weights, monkeypatch):
 
 
 def test_files_of_one_stem_do_not_overwrite_each_other(tmp_path, speech, weights, monkeypatch):
-    monkeypatch.setattr(predicting, "_picture", lambda *_: Image.new("RGB", (2, 2)))
+    without_drawing(monkeypatch)
     files = []
     for number, name in enumerate(("anna/one.wav", "ben/one.wav", "ben/one.flac", "two.wav")):
         path = tmp_path / name
@@ -158,7 +160,7 @@ def test_names_differ_whatever_the_folders(files, names):
 
 
 def test_a_strange_name_is_harmless(tmp_path, speech, weights, monkeypatch):
-    monkeypatch.setattr(predicting, "_picture", lambda *_: Image.new("RGB", (2, 2)))
+    without_drawing(monkeypatch)
     path = tmp_path / "a #1 <b>'é.wav"
     soundfile.write(path, speech, RATE)
     outcome = predict_files([path], tmp_path / "out", model=weights, progress=False)
@@ -168,7 +170,8 @@ def test_a_strange_name_is_harmless(tmp_path, speech, weights, monkeypatch):
     assert 'href="a%20%231%20%3Cb%3E%27%C3%A9.glb"' in page
 
 
-def test_remarks_reach_the_reader(tmp_path, speech, weights, capsys):
+def test_remarks_reach_the_reader(tmp_path, speech, weights, monkeypatch, capsys):
+    without_drawing(monkeypatch)
     loud = np.clip(30 * speech, -1, 1)
     soundfile.write(tmp_path / "loud.wav", loud, RATE)
     assert predict(tmp_path / "loud.wav", "--out", tmp_path / "out", "--model", weights) == 0
@@ -176,7 +179,8 @@ def test_remarks_reach_the_reader(tmp_path, speech, weights, capsys):
     assert "clipped" in json.loads((tmp_path / "out" / "loud.json").read_text())["remarks"][0]
 
 
-def test_the_weights_by_default_are_the_shipped_ones(tmp_path, good, capsys):
+def test_the_weights_by_default_are_the_shipped_ones(tmp_path, good, monkeypatch, capsys):
+    without_drawing(monkeypatch)
     assert predict(good, "--out", tmp_path / "out", "--json") == 0
     assert "synthetic" in json.loads(capsys.readouterr().out)["disclaimers"][0]
     described = json.loads((tmp_path / "out" / "good.json").read_text())
@@ -186,7 +190,8 @@ def test_the_weights_by_default_are_the_shipped_ones(tmp_path, good, capsys):
     assert mesh.vertices == pytest.approx(vertices, abs=1e-4)
 
 
-def test_weights_of_real_people_are_not_called_synthetic(tmp_path, good):
+def test_weights_of_real_people_are_not_called_synthetic(tmp_path, good, monkeypatch):
+    without_drawing(monkeypatch)
     path = untrained(data={"kind": "recorded"}).save(tmp_path / "real.safetensors")
     outcome = predict_files([good], tmp_path / "out", model=path, progress=False)
     assert outcome.disclaimers == (predicting.DISCLAIMER,)

@@ -11,7 +11,7 @@ import pytest
 import soundfile
 import torch
 from PIL import Image
-from predict_made import RATE, made_speech, predict, untrained
+from predict_made import RATE, made_speech, predict, untrained, without_drawing
 
 from v2mlib import predicting
 from v2mlib.faces import load_face_model
@@ -27,6 +27,11 @@ def weights(tmp_path_factory):
 @pytest.fixture(scope="module")
 def speech():
     return made_speech()
+
+
+@pytest.fixture(autouse=True)
+def _undrawn(monkeypatch):
+    without_drawing(monkeypatch)  # test_predict.py looks at pictures
 
 
 @pytest.fixture

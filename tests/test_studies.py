@@ -36,7 +36,7 @@ def test_what_is_dialled_in_comes_out():
 def test_the_bootstrap_is_that_of_loops():
     answers = simulate_study(StudyDesign(n_subjects=12, sections=("one",), n_items=5), seed=3)
     questions = require_answers(answers).sample(50, random_state=0)  # some were not answered
-    table = questions.set_index(["subject", "item"])["chosen"]
+    table = questions.set_index(["subject", "item"])["chosen"].to_dict()
     rng = np.random.default_rng(0)
     subjects, items = (questions[name].unique() for name in ("subject", "item"))
     draws = {"subject": [], "item": [], "both": []}
@@ -44,7 +44,7 @@ def test_the_bootstrap_is_that_of_loops():
         people, faces = rng.choice(subjects, len(subjects)), rng.choice(items, len(items))
         for way, drawn in (("both", (people, faces)), ("subject", (people, items)),
                            ("item", (subjects, faces))):  # fmt: skip
-            cells = [table[s, i] for s in drawn[0] for i in drawn[1] if (s, i) in table.index]
+            cells = [table[s, i] for s in drawn[0] for i in drawn[1] if (s, i) in table]
             draws[way].append(np.mean(cells))
     raw = {way: np.var(values, ddof=1) for way, values in draws.items()}
     by = {"subject": raw["subject"] * 12 / 11, "item": raw["item"] * 5 / 4}
