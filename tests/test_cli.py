@@ -219,7 +219,7 @@ def test_faces_show_into_a_file_that_cannot_be(tmp_path, capsys):
 # --- data ------------------------------------------------------------------------------------
 
 
-def test_data_phantom(tmp_path, capsys):
+def test_data_phantom(tmp_path, one_processor, capsys):
     words = ["data", "phantom", "--size", "tiny", "--world", "sex_only", "--seed", "3", "--json",
              "--photos", "2"]  # fmt: skip
     assert main([*words, "--out", str(tmp_path / "world")]) == 0
