@@ -1,7 +1,7 @@
 """A training whose loss couples the whole batch, run as a program by several processes.
 
-`python tests/engine_made.py OUT N_DEVICES STATISTICS`, or the same under torchrun; STATISTICS is
-"still" (batch normalisation in eval mode) or "moving".
+`python tests/engine_made.py OUT N_DEVICES STATISTICS...`, or the same under torchrun; STATISTICS is
+"still" (batch normalisation in eval mode) or "moving", each trained in a folder of its name in OUT.
 """
 
 import sys
@@ -99,5 +99,6 @@ def run(out, n_devices, *, still=True, **changes):
 
 
 if __name__ == "__main__":
-    drew = run(Path(sys.argv[1]), int(sys.argv[2]), still=sys.argv[3] == "still")
-    print("process {} of {} drew {} samples".format(*drew), flush=True)
+    for statistics in sys.argv[3:]:
+        drew = run(Path(sys.argv[1]) / statistics, int(sys.argv[2]), still=statistics == "still")
+        print("process {} of {} drew {} samples".format(*drew), flush=True)

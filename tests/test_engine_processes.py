@@ -1,5 +1,6 @@
 """Several processes that share a batch learn what one process learns."""
 
+import functools
 import os
 import socket
 import subprocess
@@ -56,7 +57,7 @@ WAYS = {
     "torchrun": (
         2,
         ["-m", "torch.distributed.run", "--nproc-per-node", 2, "--master-port", "PORT",
-         PROGRAM, "OUT", 1, "still"],
+         PROGRAM, "OUT", 1, "still", "moving"],
     ),
     "fabric run": (
         3,
@@ -66,24 +67,35 @@ WAYS = {
 }  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """Run a program in one of the ways, once: gives what it said, and its folder."""
+
+    @functools.cache
+    def run(way):
+        out = tmp_path_factory.mktemp("shared")
+        return launched([out if word == "OUT" else word for word in WAYS[way][1]]), out
+
+    return run
+
+
 @pytest.mark.parametrize("way", WAYS)
-def test_processes_learn_what_one_learns(alone, tmp_path, way):
-    n_processes, words = WAYS[way]
-    text = launched([tmp_path if word == "OUT" else word for word in words])
+def test_processes_learn_what_one_learns(alone, shared, way):
+    n_processes, (text, out) = WAYS[way][0], shared(way)
     for number in range(n_processes):
         assert f"process {number} of {n_processes} drew" in text
-    shared = state(tmp_path)
+    together = state(out / "still")
     for name, tensor in alone["networks"]["student"].items():
-        torch.testing.assert_close(tensor, shared["networks"]["student"][name], msg=f"{name}")
-    for one, other in zip(alone["run"]["history"], shared["run"]["history"], strict=True):
+        torch.testing.assert_close(tensor, together["networks"]["student"][name], msg=f"{name}")
+    for one, other in zip(alone["run"]["history"], together["run"]["history"], strict=True):
         for name in one.keys() - {"seconds"}:
             assert one[name] == pytest.approx(other[name], rel=1e-4, abs=1e-6), name
 
 
-def test_batch_normalisation_in_training_mode_is_of_each_process(tmp_path):
+def test_batch_normalisation_in_training_mode_is_of_each_process(shared, tmp_path):
     """The documented difference: a process normalises its own share of the batch."""
-    engine_made.run(tmp_path / "alone", 1, still=False)
-    launched([PROGRAM, tmp_path / "shared", 2, "moving"])
-    one, other = (state(tmp_path / name)["networks"]["student"] for name in ("alone", "shared"))
+    engine_made.run(tmp_path, 1, still=False)
+    folders = tmp_path, shared("torchrun")[1] / "moving"
+    one, other = (state(folder)["networks"]["student"] for folder in folders)
     assert not torch.allclose(one["0.weight"], other["0.weight"], atol=1e-5)
     assert torch.allclose(one["1.running_mean"], other["1.running_mean"], atol=0.3)
