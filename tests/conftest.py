@@ -1,5 +1,6 @@
 """What every test shares: where the real data is, and a quiet, small machine."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -11,6 +12,8 @@ _REPOSITORY = Path(__file__).resolve().parents[1]
 # Benchmarks are programs: to be collected for doctests, they would be imported in every process,
 # with all peers that they compare with; one confines its process to a single processor.
 collect_ignore = ["benchmarks"]
+
+gc.disable()  # while modules are imported: nothing of them is garbage
 
 _PROCESSORS = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
 
@@ -54,6 +57,8 @@ def pytest_collection_modifyitems(items):
 
 def pytest_collection_finish(session):
     """Refuse modules whose import leaves a process of tests fewer processors than it had."""
+    gc.enable()
+    gc.freeze()  # or every full collection would go through all libraries again: half a second
     if _PROCESSORS is not None and os.sched_getaffinity(0) != _PROCESSORS:
         raise pytest.UsageError("what was imported confines all tests to some of the processors")
 
