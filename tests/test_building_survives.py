@@ -1,5 +1,6 @@
 """Builds that are killed and started again: the result is the same in every byte."""
 
+import json
 import os
 import re
 import resource
@@ -13,6 +14,7 @@ import pytest
 from v2mlib.building import build as building
 from v2mlib.building import publishing
 from v2mlib.checks import InputError
+from v2mlib.cli import main
 from v2mlib.datasets import load_dataset
 
 
@@ -129,12 +131,11 @@ def test_an_update_killed_while_files_move_is_not_taken_for_whole(raw, whole, tm
     assert made.digests(out) == whole
 
 
-def test_the_command_survives_kills(raw, whole, tmp_path):
+def test_the_command_survives_kills(raw, whole, tmp_path, capsys):
     out = tmp_path / "data"
-    for _ in range(2):
-        process = subprocess.Popen(
-            _command(raw, out, "--workers", "2"), stderr=subprocess.DEVNULL, start_new_session=True
-        )
+    for n_workers in ("2", "1"):
+        command = _command(raw, out, "--workers", n_workers)
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
         try:
             known = len(list(out.rglob("build/*/[!.]*.npz")))
             deadline = time.monotonic() + 300
@@ -146,10 +147,9 @@ def test_the_command_survives_kills(raw, whole, tmp_path):
             process.wait()
         with pytest.raises(InputError, match="is not finished"):
             load_dataset(out)
-    done = subprocess.run(
-        _command(raw, out, "--workers", "1", "--json"), capture_output=True, text=True, check=True
-    )
-    assert '"nothing_to_do": false' in done.stdout.splitlines()[-1]
+    _, _, _, *words = _command(raw, out, "--workers", "1", "--json")
+    assert main(words) == 0
+    assert json.loads(capsys.readouterr().out)["nothing_to_do"] is False
     assert made.digests(out) == whole
 
 

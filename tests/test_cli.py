@@ -12,6 +12,7 @@ from v2mlib.checks import InputError, ShapeError
 from v2mlib.cli import COMMANDS, main
 from v2mlib.commands import json_line
 from v2mlib.faces import load_face_model
+from v2mlib.phantom import SIZES, Size
 
 SUBCOMMANDS = [
     ["demo"],
@@ -219,15 +220,16 @@ def test_faces_show_into_a_file_that_cannot_be(tmp_path, capsys):
 # --- data ------------------------------------------------------------------------------------
 
 
-def test_data_phantom(tmp_path, one_processor, capsys):
+def test_data_phantom(tmp_path, one_processor, capsys, monkeypatch):
+    monkeypatch.setitem(SIZES, "tiny", Size(9, 3, 2, 1, photos=1, test_photos=1))
     words = ["data", "phantom", "--size", "tiny", "--world", "sex_only", "--seed", "3", "--json",
              "--photos", "2"]  # fmt: skip
     assert main([*words, "--out", str(tmp_path / "world")]) == 0
     printed = capsys.readouterr().out
     assert printed.count("\n") == 1
     shown = json.loads(printed)
-    assert shown["identities"] == 36
-    assert shown["photos"] == 2 * 36
+    assert shown["identities"] == 9
+    assert shown["photos"] == 2 * 9
     assert shown["world"] == "sex_only"
     clips = list((tmp_path / "world" / "wav").rglob("*.wav"))
     assert len(clips) == shown["utterances"]

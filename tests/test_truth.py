@@ -291,7 +291,7 @@ def test_lines_and_their_uncertainty_by_simulation(model):
 
 def test_what_landmarks_do_not_see_is_uncertain(world, fitted, model):
     population = vertex_uncertainty(np.eye(40), model)
-    spread = model.decode(np.random.default_rng(4).standard_normal((2000, 40))) - model.mean
+    spread = model.decode(np.random.default_rng(4).standard_normal((1000, 40))) - model.mean
     np.testing.assert_allclose(population, spread.norm(dim=-1).square().mean(0).sqrt(), rtol=0.08)
     left = vertex_uncertainty(fitted[8].shape_covariance.mean(0), model)
     at_landmarks = left[model.landmarks] / population[model.landmarks]
