@@ -5,9 +5,9 @@ import errno
 import hashlib
 import json
 import re
+import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pandas as pd
@@ -122,26 +122,28 @@ def test_bytes_do_not_depend_on_the_number_of_processes(folder, tmp_path, monkey
     assert checksums(tmp_path / "two") == checksums(folder)
 
 
+KILLED = """
+import os, signal
+from v2mlib.phantom import make_world, Size, world
+
+def killed(*arguments, **options):
+    for number, answer in enumerate(run_jobs(*arguments, **options)):
+        if number == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+        yield answer
+
+run_jobs, world.run_jobs, world._FILES_PER_WORKER = world.run_jobs, killed, {2}
+make_world(Size(**{0}), {1!r}, seed=5, workers=2)
+"""
+
+
 def test_a_killed_build_goes_on_to_the_same_bytes(folder, tmp_path):
     out = tmp_path / "killed"
-    script = (
-        "from v2mlib.phantom import make_world, Size, world\n"
-        f"world._FILES_PER_WORKER = {N_CLIPS // 2}\n"
-        f"make_world(Size(**{dataclasses.asdict(SMALL)}), {str(out)!r}, seed=5, workers=2)"
-    )
+    script = KILLED.format(dataclasses.asdict(SMALL), str(out), N_CLIPS // 2)
     # Read from standard input: there is no script that a worker could import.
-    build = subprocess.Popen(
-        [sys.executable, "-"], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    )
-    build.stdin.write(script)
-    build.stdin.close()
-    try:
-        deadline = time.monotonic() + 300
-        while len(list(out.glob("wav/*/*/*.wav"))) < 6 and time.monotonic() < deadline:
-            time.sleep(0.005)
-    finally:
-        build.kill()
-        build.wait()
+    command = [sys.executable, "-"]
+    build = subprocess.run(command, input=script, stderr=subprocess.DEVNULL, text=True)
+    assert build.returncode == -signal.SIGKILL
     done = len(list(out.glob("wav/*/*/*.wav")))
     assert 6 <= done < N_CLIPS
     (out / "wav/.00001.4711.partial.wav").write_bytes(b"RIFF")  # as a worker leaves it
