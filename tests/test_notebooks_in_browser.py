@@ -153,17 +153,61 @@ def test_a_mesh_of_400_000_vertices_is_drawn(page, tmp_path):
     assert not is_blank(pixels(page.locator("canvas")))
 
 
-def test_without_webgl_the_page_says_so(page, faces, tmp_path):
+@pytest.mark.parametrize("fault", ["refused", "lost"])
+def test_without_webgl_the_processor_draws(page, faces, tmp_path, fault):
     path = tmp_path / "plain.html"
     path.write_text(mesh_html(faces[1][:1], page=True, pictures=False), encoding="utf-8")
-    refuse = "HTMLCanvasElement.prototype.getContext = () => null;"
     context = page.context.browser.new_context()
     other = context.new_page()
-    other.add_init_script(refuse)
+    if fault == "refused":
+        other.add_init_script(
+            """const given = HTMLCanvasElement.prototype.getContext;
+            HTMLCanvasElement.prototype.getContext = function (kind, ...more) {
+              return kind === "webgl2" ? null : given.call(this, kind, ...more);
+            };"""
+        )
     other.goto(path.as_uri())
-    other.get_by_role("alert").wait_for()
-    assert "offers no WebGL2" in other.get_by_role("alert").inner_text()
+    canvas = other.locator("canvas")
+    canvas.wait_for()
+    wait_until_drawn(other)
+    gpu = "globalThis[Symbol.for('v2mlib.viewer.2')]"
+    if fault == "lost":
+        other.evaluate(f"{gpu}.gl.getExtension('WEBGL_lose_context').loseContext()")
+    assert other.evaluate(f"{gpu}.ready") is False
+    before = pixels(canvas)
+    assert not is_blank(before)
+    canvas.press("3")
+    turned = wait_for_change(other, canvas, before, 0.1)
+    wait_until_drawn(other)
+    assert not is_blank(turned)
+    assert not is_blank(pixels(canvas))
     context.close()
+
+
+def test_a_lost_context_that_comes_back_is_used_again(page, faces, tmp_path):
+    path = tmp_path / "plain.html"
+    path.write_text(mesh_html(faces[1][:1], page=True, pictures=False), encoding="utf-8")
+    page.goto(path.as_uri())
+    page.locator("canvas").wait_for()
+    wait_until_drawn(page)
+    before = pixels(page.locator("canvas"))
+    page.evaluate(
+        """async () => {
+          const { gl, canvas } = globalThis[Symbol.for("v2mlib.viewer.2")];
+          const lose = gl.getExtension("WEBGL_lose_context");
+          const heard = (name) => new Promise((then) => canvas.addEventListener(name, then));
+          let said = heard("webglcontextlost");
+          lose.loseContext();
+          await said;
+          await new Promise((then) => setTimeout(then, 0));  // once every listener has heard it
+          said = heard("webglcontextrestored");
+          lose.restoreContext();
+          await said;
+        }"""
+    )
+    wait_until_drawn(page)
+    assert page.evaluate("globalThis[Symbol.for('v2mlib.viewer.2')].ready") is True
+    assert change(pixels(page.locator("canvas")), before) < 0.005
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,12 @@
 """What hands, keys and screen readers find in the widgets, in a real browser without a kernel."""
 
+import base64
+import io
+
 import numpy as np
 import pytest
 from browser import PATIENCE_S, browser_page, show_widgets, wait_until_drawn
+from PIL import Image
 from test_notebooks_in_browser import change, is_blank, pixels
 
 import v2mlib as v2m
@@ -75,10 +79,66 @@ def test_a_face_in_motion_is_coarse_and_at_rest_fine(page, model):
     page.get_by_role("button", name="Front view").click()
     assert change(at_rest(page), fine) < 0.005
     # Nothing moves: nothing is drawn.
-    count = "[...globalThis[Symbol.for('v2mlib.viewer.1')].views].map((v) => v.redraws).join()"
+    count = "[...globalThis[Symbol.for('v2mlib.viewer.2')].views].map((v) => v.redraws).join()"
     drawn = page.evaluate(count)
     page.wait_for_timeout(400)
     assert page.evaluate(count) == drawn
+
+
+@pytest.mark.parametrize(
+    ("state", "limit"),
+    [
+        ({}, 0.01),
+        ({"theme": "dark", "camera": "profile"}, 0.01),
+        ({"scalars": "displacement", "shape_coefficients": [2.0, 2.0, 2.0]}, 0.01),
+        ({"selected_region": "nose", "wireframe": True}, 0.15),  # lines of other smoothness
+    ],
+)
+def test_motion_looks_as_rest_does(page, model, state, limit):
+    show_widgets(page, [v2m.MeshView(model, sliders=False, **state)], "widget.js")
+    pair = page.evaluate(
+        """() => {
+          const [view] = globalThis[Symbol.for("v2mlib.viewer.2")].views;
+          return [true, false].map((busy) => {
+            Object.assign(view, { busy }).draw(busy ? 1 : 2);
+            return view.canvas.toDataURL().split(",")[1];
+          });
+        }"""
+    )
+    motion, rest = (
+        np.asarray(Image.open(io.BytesIO(base64.b64decode(text))).convert("RGB"), int)
+        for text in pair
+    )
+    assert not is_blank(motion)
+    assert change(motion, rest) < limit
+    # Silhouettes are smoother at rest; no colour changes.
+    assert np.abs(motion - rest).mean() < 2.5
+    assert abs((motion - rest).mean()) < 1.5
+
+
+def test_many_small_steps_do_not_add_up_to_an_error(page, model):
+    view = v2m.MeshView(model)
+    show_widgets(page, [view], "widget.js")
+    # As a hand that never rests, and what a rest then makes of it.
+    found = page.evaluate(
+        """() => {
+          const { mesh } = [...globalThis[Symbol.for("v2mlib.viewer.2")].views][0];
+          const last = Array.from({ length: 50 }, (_, k) => 2.5 * Math.sin(k));
+          for (let step = 1; step <= 390; step++) {
+            mesh.pose(last.map((value, k) => (k % 7 ? value : Math.sin(step + k))));
+          }
+          mesh.pose(last);
+          const moving = [...mesh.positions];
+          mesh.pose(last, true);
+          return [last, moving, [...mesh.positions]];
+        }"""
+    )
+    coefficients = found[0]
+    view.shape_coefficients, view.expression_coefficients = coefficients[:40], coefficients[40:]
+    moving, rest = (np.abs(np.reshape(one, (-1, 3)) - view.vertices).max() for one in found[1:])
+    assert moving < 0.05
+    assert rest < 0.05
+    assert np.abs(np.subtract(*found[1:])).max() < 0.002
 
 
 def test_keys_turn_zoom_and_reset(page, model):

@@ -4,7 +4,16 @@ from functools import cache
 from pathlib import Path
 
 _FOLDER = Path(__file__).parent
-_PARTS = ("viewer.js", "mesh.js", "camera.js", "marks.js", "panel.js", "arrival.js")
+_PARTS = (
+    "viewer.js",
+    "gpu.js",
+    "raster.js",
+    "mesh.js",
+    "camera.js",
+    "marks.js",
+    "panel.js",
+    "arrival.js",
+)
 
 
 @cache

@@ -35,19 +35,22 @@ class Mesh {
     this.lines = payload.lines || {};
     this.values = typed(payload.values, Float32Array);  // numbers of its own to colour it by
     this.positions = this.rest.slice();
-    this.steps = 0;
+    this.steps = 0;  // since the face was last worked out from its rest shape
+    this.moves = 0;  // how often its positions have changed
     this.normals = new Float32Array(this.rest.length);
     this.updateNormals();
   }
 
-  /** rest + sum of coefficient * mode. Only what changed since the last call is worked out. */
-  pose(coefficients) {
+  /**
+   * rest + sum of coefficient * mode. Only what changed since the last call is worked out, unless
+   * it is to be `exact`: each step rounds.
+   */
+  pose(coefficients, exact = false) {
     const { positions, modes } = this;
     const before = this.posed || [];
     const changed = coefficients.flatMap((value, k) => (value === (before[k] || 0) ? [] : [k]));
-    if (!changed.length) return false;
-    // From the rest shape now and then, so that rounding cannot pile up.
-    const afresh = 2 * changed.length > coefficients.length || this.steps > 400 || !coefficients.some(Boolean);
+    if (!changed.length && !(exact && this.steps)) return;
+    const afresh = exact || this.steps > 400 || 2 * changed.length > coefficients.length || !coefficients.some(Boolean);
     if (afresh) positions.set(this.rest);
     this.steps = afresh ? 0 : this.steps + 1;
     for (const k of afresh ? coefficients.keys() : changed) {
@@ -61,8 +64,8 @@ class Mesh {
       }
     }
     this.posed = [...coefficients];
+    this.moves += 1;
     this.updateNormals();
-    return true;
   }
 
   updateNormals() {

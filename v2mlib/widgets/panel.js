@@ -72,13 +72,7 @@ function panel(root, mesh, options) {
   frame.append(body);
   if (options.caption) frame.append(make("div", { class: "v2m-caption" }, options.caption));
   root.append(frame);
-  let view;
-  try {
-    view = new View(canvas, mesh, camera, options.settings);
-  } catch (error) {
-    canvas.replaceWith(make("p", { class: "v2m-refusal", role: "alert" }, error.message));
-    return { close: () => frame.remove(), frame };
-  }
+  const view = new View(canvas, mesh, camera, options.settings);
   const release = steer(canvas, view);
   if (options.preset) camera.look(options.preset);
   const change = (name, value) => {

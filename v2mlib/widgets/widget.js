@@ -56,15 +56,14 @@ function openView(model, el, payload) {
       model.save_changes();
     },
   });
-  if (!shown.view) return shown.close;
   const { view } = shown;
   // Several events may come between two pictures: the face is worked out once for each picture.
-  view.prepare = () => mesh.pose(kinds.flatMap((kind) => model.get(kind)));
+  view.prepare = (exact) => mesh.pose(kinds.flatMap((kind) => model.get(kind)), exact);
   const pose = () => {
     shown.sliders.forEach(({ rows }, index) => {
       rows.forEach((row, k) => row.set(model.get(groups[index].kind)[k]));
     });
-    view.moved();
+    view.redraw();
   };
   const setting = (trait, name, act = "redraw") => [`change:${trait}`, () => {
     view.settings[name] = model.get(trait);
