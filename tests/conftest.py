@@ -13,8 +13,6 @@ _REPOSITORY = Path(__file__).resolve().parents[1]
 # with all peers that they compare with; one confines its process to a single processor.
 collect_ignore = ["benchmarks"]
 
-gc.disable()  # while modules are imported: nothing of them is garbage
-
 _PROCESSORS = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
 
 
@@ -55,10 +53,19 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.browser)
 
 
-def pytest_collection_finish(session):
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Look for no garbage among what is imported to stay: each look would take half a second."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+def pytest_collection_finish():
     """Refuse modules whose import leaves a process of tests fewer processors than it had."""
-    gc.enable()
-    gc.freeze()  # or every full collection would go through all libraries again: half a second
     if _PROCESSORS is not None and os.sched_getaffinity(0) != _PROCESSORS:
         raise pytest.UsageError("what was imported confines all tests to some of the processors")
 
