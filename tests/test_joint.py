@@ -46,8 +46,8 @@ def taught(task, **options):
     """The lessons' total on one batch, and the image that they are about."""
     voice = task.voices["train"].sample(0, 6, crop=task.config.crop, seed=0)
     torch.manual_seed(0)
-    fakes = task.draw(voice.log_mel)
-    return voice, fakes, *task.teach(0, voice, fakes, **options)
+    fakes, *partners = task.draw(voice.log_mel, *task.partners(0, voice))
+    return voice, fakes, *task.teach(0, voice, fakes, partners, **options)
 
 
 def reached(task, total):

@@ -8,11 +8,14 @@ over all vertices of decoded meshes; memory has the channels first, and optimise
 by parameter. Losses, batches and random numbers are ours.
 """
 
+from typing import NamedTuple
+
 import torch
 from torch import nn
 
 from v2mlib.datasets.triplets import draw_triplets
 from v2mlib.models.mobilenet_v1 import whiten
+from v2mlib.models.voice_encoder import EMBEDDING_SIZE
 
 
 def supervised_step(task, networks, optimisers, number):
@@ -34,11 +37,23 @@ def embed(encoder, log_mel):
     return nn.functional.normalize(encoder.layers(log_mel.transpose(1, 2)).mean(2))
 
 
+class Random(NamedTuple):
+    """Random numbers of a step, in the order in which ours draws them."""
+
+    offsets: list
+    noise: torch.Tensor
+
+
+def random_numbers(batch_size, n_voices):
+    """Draw what decides about crops of further voices, and the noise on all of them."""
+    offsets = [torch.rand(batch_size) for _ in range(n_voices - 1)]
+    return Random(offsets, torch.randn(n_voices, batch_size, EMBEDDING_SIZE))
+
+
 def draw(networks, log_mel, noise):
     """Draw faces for voices, the encoder's gradients included."""
     embedding = embed(networks["encoder"], log_mel)
-    moved = nn.functional.normalize(embedding + noise * torch.randn(embedding.shape))
-    return networks["generator"](moved)
+    return networks["generator"](nn.functional.normalize(embedding + noise))
 
 
 def critic_turn(critic, photo, fakes, optimiser):
@@ -75,11 +90,12 @@ def gan_step(task, networks, optimisers, number, teach=None):
     options = {"seed": config.engine.seed}
     voice = task.voices["train"].sample(number, config.batch_size, crop=config.crop, **options)
     photo = task.photos["train"].sample(number, config.batch_size, flip=config.flip, **options)
-    fakes = draw(networks, voice.log_mel, config.noise)
+    random = random_numbers(config.batch_size, 3 if teach else 1)
+    fakes = draw(networks, voice.log_mel, config.noise * random.noise[0])
     losses = critic_turn(networks["critic"], photo, fakes, optimisers["critic"])
     pleased = generator_losses(networks["critic"], fakes, voice.identity)
     total = sum(pleased.values())
-    taught, lessons = teach(task, networks, number, voice, fakes) if teach else (0.0, {})
+    taught, lessons = teach(task, networks, number, voice, fakes, random) if teach else (0.0, {})
     optimisers["generator"].zero_grad()
     (total + taught).backward()
     optimisers["generator"].step()
@@ -91,7 +107,7 @@ def joint_step(task, networks, optimisers, number):
     return gan_step(task, networks, optimisers, number, teach=lessons)
 
 
-def lessons(task, networks, number, voice, fakes):
+def lessons(task, networks, number, voice, fakes, random):
     """What the student is taught, through the teacher, too."""
     weights, model = task.joint.lessons.weights, task.face_model
     wanted = look(networks["teacher"], fakes)
@@ -101,7 +117,7 @@ def lessons(task, networks, number, voice, fakes):
             neighbours(getattr(found, name), getattr(wanted, name)) for name in ("pooled", "map")
         ),
         "vertex_loss": nn.functional.mse_loss(mesh(model, found), mesh(model, wanted)),
-        "triplet_loss": triplet(task, networks, number, voice, found),
+        "triplet_loss": triplet(task, networks, number, voice, found, random),
     }
     names = {"distillation_loss": "distillation", "vertex_loss": "vertices"}
     total = sum(getattr(weights, names.get(name, "triplet")) * loss for name, loss in parts.items())
@@ -150,14 +166,14 @@ def neighbours(student, teacher):
     return (student * (student / teacher).log()).mean()
 
 
-def triplet(task, networks, number, voice, found):
+def triplet(task, networks, number, voice, found, random):
     """Margin between meshes of the same speaker and of others, per row of coordinates."""
     drawn = draw_triplets(task.voices["train"], voice, step=number, seed=task.config.engine.seed)
     meshes = [mesh(task.face_model, found)]
-    for clips in (drawn.positive, drawn.negative):
-        offset = torch.rand(task.config.batch_size)
+    further = zip((drawn.positive, drawn.negative), random.offsets, random.noise[1:], strict=True)
+    for clips, offset, noise in further:
         log_mel = task.voices["train"].crops(clips, voice.log_mel.shape[1], offset)
-        fakes = draw(networks, log_mel, task.config.noise)
+        fakes = draw(networks, log_mel, task.config.noise * noise)
         meshes.append(mesh(task.face_model, look(networks["student"], fakes)))
     margin = nn.TripletMarginLoss(margin=task.joint.lessons.triplet_margin)
     return margin(*(vertices.transpose(1, 2) for vertices in meshes))

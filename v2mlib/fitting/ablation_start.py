@@ -114,7 +114,7 @@ def _lengths(task, lessons, config, number):
         number, adversarial.batch_size, crop=adversarial.crop, seed=config.engine.seed
     )
     with torch.no_grad():
-        images = task.enlarge(task.draw(voice.log_mel))
+        images = task.enlarge(*task.draw(voice.log_mel))
         wanted = networks["teacher"](images)
     found = networks["student"](images)
     parameters = [p for p in networks["student"].parameters() if p.requires_grad]

@@ -107,11 +107,11 @@ class AdversarialTask(Task):
             generated images in which the classifier sees the speaker.
         """
         voice, photo = self.batches(number, share)
-        fakes = self.draw(voice.log_mel)
+        fakes, *partners = self.draw(voice.log_mel, *self.partners(number, voice))
         judged = self.judge(photo, fakes.detach())
         update(sum(judged.values()), "critic")
         pleased, recognised = self.please(fakes, voice.identity)
-        taught, lessons = self.teach(number, voice, fakes)
+        taught, lessons = self.teach(number, voice, fakes, partners)
         update(sum(pleased.values()) + taught, "generator")
         self.steps_left = self.config.engine.n_steps - number - 1
         return judged | pleased | lessons | {"recognised": recognised}
@@ -210,7 +210,24 @@ class AdversarialTask(Task):
         }
         return losses, (logits.argmax(1) == identity).float().mean()
 
-    def teach(self, number, voice, fakes):
+    def partners(self, number, voice):
+        """Choose voices to draw beside the batch's; none here.
+
+        Parameters
+        ----------
+        number : int
+            The step.
+        voice : Batch
+            The batch's voices.
+
+        Returns
+        -------
+        tuple of tensor, (batch, frame, mel=64)
+            Crops of them.
+        """
+        return ()
+
+    def teach(self, number, voice, fakes, partners):
         """Add losses to the generator's; none here.
 
         Parameters
@@ -221,6 +238,8 @@ class AdversarialTask(Task):
             Voices.
         fakes : tensor, (batch, rgb=3, row=64, column=64)
             Images drawn for them, with gradients to the generator.
+        partners : list of tensor
+            Likewise, for the further voices.
 
         Returns
         -------
@@ -231,25 +250,28 @@ class AdversarialTask(Task):
         """
         return 0.0, {}
 
-    def draw(self, log_mel):
+    def draw(self, *log_mels):
         """Draw faces for voices as in training, with noise on the embeddings.
 
         Parameters
         ----------
-        log_mel : tensor, (batch, frame, mel=64), standard deviations
-            Crops of voices.
+        *log_mels : tensor, (batch, frame, mel=64), standard deviations
+            Crops of voices, a batch or several; all go through the networks together, which
+            know nothing of batches.
 
         Returns
         -------
-        tensor of float32, (batch, rgb=3, row=64, column=64)
-            With gradients to the generator only.
+        tuple of tensor of float32, (batch, rgb=3, row=64, column=64)
+            One for each, with gradients to the generator only.
         """
         with torch.no_grad(), self.autocast():
-            embedding = self.networks["encoder"](log_mel).float()
-        # Drawn for the whole batch, so that it is the same however many processes share it.
-        drawn = torch.randn(self.config.batch_size, embedding.shape[1], device=embedding.device)
-        moved = nn.functional.normalize(embedding + self.config.noise * self.own(drawn))
-        return self.networks["generator"](moved).float()
+            embedding = self.networks["encoder"](torch.cat(log_mels)).float()
+        # Drawn for whole batches, so that it is the same however many processes share them.
+        whole = (len(log_mels), self.config.batch_size, embedding.shape[1])
+        drawn = torch.randn(whole, device=embedding.device)
+        noise = torch.cat([self.own(batch) for batch in drawn])
+        moved = nn.functional.normalize(embedding + self.config.noise * noise)
+        return self.networks["generator"](moved).float().split(len(log_mels[0]))
 
     def validate(self):
         """Look at images of people whom neither generator nor critic has met.

@@ -59,7 +59,8 @@ def fuse(optimiser, device):
     """Let an optimiser update all parameters in one go where that pays.
 
     On a card that saves thousands of small launches per step. On a CPU it was measured to save
-    4 % of a supervised and 1 % of an adversarial step, at the price of other rounding.
+    4 % of a supervised, 1 % of an adversarial and 5 % of a joint step, at the price of other
+    rounding, which Adam magnifies where gradients are about 0.
 
     Parameters
     ----------

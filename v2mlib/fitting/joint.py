@@ -132,7 +132,38 @@ class JointTask(AdversarialTask):
             for name in ("shape", "expression")
         )
 
-    def teach(self, number, voice, fakes):
+    def partners(self, number, voice):
+        """Choose other utterances of the same speakers, and of other speakers.
+
+        Parameters
+        ----------
+        number : int
+            The step.
+        voice : Batch
+            The batch's voices.
+
+        Returns
+        -------
+        tuple of tensor, (batch, frame, mel=64)
+            Crops of both, if the losses ask for them.
+        """
+        if not self.joint.lessons.weights.triplet:
+            return ()
+        utterances, drawn = self.voices["train"], self._triplets(number, voice)
+        return tuple(
+            utterances.crops(
+                clips,
+                voice.log_mel.shape[1],
+                self.own(torch.rand(self.config.batch_size, device=clips.device)),
+            )
+            for clips in (drawn.positive, drawn.negative)
+        )
+
+    def _triplets(self, number, voice):
+        seed = self.config.engine.seed
+        return draw_triplets(self.voices["train"], voice, step=number, seed=seed)
+
+    def teach(self, number, voice, fakes, partners=()):
         """Let the student learn from what the teacher says of drawn images.
 
         Parameters
@@ -143,6 +174,8 @@ class JointTask(AdversarialTask):
             Voices.
         fakes : tensor, (batch, rgb=3, row=64, column=64)
             Images drawn for them, with gradients to the generator.
+        partners : list of tensor
+            Likewise, for `partners`.
 
         Returns
         -------
@@ -152,29 +185,20 @@ class JointTask(AdversarialTask):
             See `Lessons`.
         """
         config = self.joint.lessons
-        images = self.enlarge(fakes if config.to_generator else fakes.detach())
+        images, *others = (
+            self.enlarge(drawn if config.to_generator else drawn.detach())
+            for drawn in (fakes, *partners)
+        )
         with torch.set_grad_enabled(config.through_teacher), self.autocast():
             wanted = self.networks["teacher"](images)
         if config.truth == "photographs":
             shape, expression = (part[voice.identity] for part in self.truth)
             wanted = wanted._replace(shape=shape, expression=expression)
         found = self.networks["student"](images)
-        partners = self._partners(number, voice) if config.weights.triplet else None
+        said = [self.networks["student"](image) for image in others]
+        who = (*said, self._triplets(number, voice).has_positive) if said else None
         lessons = self.networks.get("lessons", self.lessons)
-        return lessons(found, wanted, self.place[voice.utterance], partners, self.gather)
-
-    def _partners(self, number, voice):
-        """What the student says of other images of the same speakers, and of other speakers."""
-        utterances = self.voices["train"]
-        drawn = draw_triplets(utterances, voice, step=number, seed=self.config.engine.seed)
-        said = []
-        for clips in (drawn.positive, drawn.negative):
-            offset = self.own(torch.rand(self.config.batch_size, device=clips.device))
-            fakes = self.draw(utterances.crops(clips, voice.log_mel.shape[1], offset))
-            if not self.joint.lessons.to_generator:
-                fakes = fakes.detach()
-            said.append(self.networks["student"](self.enlarge(fakes)))
-        return (*said, drawn.has_positive)
+        return lessons(found, wanted, self.place[voice.utterance], who, self.gather)
 
     def enlarge(self, fakes):
         """Bring drawn images to the teacher's size, once for both networks.

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from v2mlib.checks import InputError
-from v2mlib.models.mobilenet_v1 import ImageFeatures
+from v2mlib.models.mobilenet_v1 import Depthwise, ImageFeatures
 
 _STAGES = (  # widening inside a block, channels after, blocks, stride of the first
     (1, 16, 1, 1),
@@ -63,7 +63,7 @@ class MobileNetV2(nn.Module):
                 "choose a positive width and something to predict",
             )
         channels = _whole(_FIRST * width)
-        layers = [_layer(3, channels, 3, stride=2)]
+        layers = [_layer(nn.Conv2d(3, channels, 3, 2, 1, bias=False))]
         for widening, after, n_blocks, stride in _STAGES:
             for number in range(n_blocks):
                 block = _Inverted(
@@ -72,7 +72,7 @@ class MobileNetV2(nn.Module):
                 layers.append(block)
                 channels = _whole(after * width)
         last = _whole(_LAST * max(1.0, width))
-        layers.append(_layer(channels, last, 1))
+        layers.append(_layer(nn.Conv2d(channels, last, 1, bias=False)))
         self.layers = nn.Sequential(*layers)
         self.dropout = nn.Dropout(dropout)
         self.heads = nn.ModuleDict(
@@ -129,9 +129,9 @@ class _Inverted(nn.Module):
     def __init__(self, before, after, widening, stride):
         super().__init__()
         inside = before * widening
-        layers = [_layer(before, inside, 1)] if widening != 1 else []
+        layers = [_layer(nn.Conv2d(before, inside, 1, bias=False))] if widening != 1 else []
         layers += [
-            _layer(inside, inside, 3, stride=stride, groups=inside),
+            _layer(Depthwise(inside, stride)),
             nn.Conv2d(inside, after, 1, bias=False),
             nn.BatchNorm2d(after),
         ]
@@ -142,11 +142,10 @@ class _Inverted(nn.Module):
         return maps + self.conv(maps) if self.adds else self.conv(maps)
 
 
-def _layer(before, after, kernel, *, stride=1, groups=1):
-    convolution = nn.Conv2d(
-        before, after, kernel, stride, (kernel - 1) // 2, groups=groups, bias=False
+def _layer(convolution):
+    return nn.Sequential(
+        convolution, nn.BatchNorm2d(convolution.out_channels), nn.ReLU6(inplace=True)
     )
-    return nn.Sequential(convolution, nn.BatchNorm2d(after), nn.ReLU6(inplace=True))
 
 
 def _whole(channels):
