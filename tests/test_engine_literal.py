@@ -11,7 +11,7 @@ import bench_training as bench
 
 @pytest.mark.parametrize("kind", bench.KINDS)
 def test_gradients_are_those_of_the_literal_loop(kind, tmp_path):
-    bench.require_equal(kind, tmp_path)
+    bench.require_equal(kind, tmp_path, bench.NARROW)
 
 
 def test_another_loss_would_be_seen(tmp_path, monkeypatch):
@@ -22,4 +22,4 @@ def test_another_loss_would_be_seen(tmp_path, monkeypatch):
 
     monkeypatch.setattr(bench.literal, "generator_losses", wrong)
     with pytest.raises(AssertionError, match="adversarial: losses differ"):
-        bench.require_equal("adversarial", tmp_path)
+        bench.require_equal("adversarial", tmp_path, bench.NARROW)

@@ -265,16 +265,20 @@ def is_single(value):
     return isinstance(value, torch.Tensor) and value.dtype == torch.float32
 
 
-def require_equal(kind, folder):
-    """Assert that both steps have the same losses and gradients."""
-    ours, peer = pair(kind, folder / "wide", batch=8, widths=Widths(), crop=CropConfig(1.0, 1.5))
+def require_equal(kind, folder, widths):
+    """Assert that both steps have the same losses and gradients.
+
+    In double precision on networks of these widths, in single precision on narrow ones.
+    """
+    crop = CropConfig(1.0, 1.5)
+    ours, peer = pair(kind, folder / "double", batch=8, widths=widths, crop=crop)
     for network in (*ours.task.networks.values(), *peer.networks.values()):
         network.double()
     with Double():
-        wide = compare(ours, peer)
+        double = compare(ours, peer)
     size = {"batch": 16, "widths": NARROW, "crop": CropConfig(0.4, 0.5)}
-    narrow = compare(*pair(kind, folder / "narrow", comparable=True, **size))
-    for (losses, gradients), tolerance in ((wide, 1e-6), (narrow, TOLERANCE)):
+    single = compare(*pair(kind, folder / "single", comparable=True, **size))
+    for (losses, gradients), tolerance in ((double, 1e-6), (single, TOLERANCE)):
         # Of the joint losses, those on meshes are differences of large numbers.
         assert losses < 5 * tolerance, f"{kind}: losses differ by {losses}"
         assert gradients < tolerance, f"{kind}: gradients differ by {gradients}"
@@ -289,6 +293,6 @@ def rows():
         for precision, name in (("32-true", "float32"), ("bf16-mixed", "bfloat16")):
             place = Path(folder.name) / kind / name
             if precision == "32-true":
-                require_equal(kind, place / "compared")
+                require_equal(kind, place, widths)
             ours, peer = pair(kind, place, batch=batch, widths=widths, precision=precision)
             yield Row(f"{kind} step, {name}", ours, peer, "literal port, float32", batch, "samples")
