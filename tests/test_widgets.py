@@ -1,9 +1,11 @@
 """Faces on their way to the browser, the notebook widget without one, charts and pictures."""
 
 import base64
+import dataclasses
 import io
 import json
 import re
+import threading
 from types import SimpleNamespace
 
 import numpy as np
@@ -18,7 +20,16 @@ import v2mlib as v2m
 from v2mlib import plot_pictures, plots
 from v2mlib.checks import InputError, ShapeError
 from v2mlib.faces import MorphableModel, rendering
-from v2mlib.widgets import bundle, mesh_figure, mesh_html, packing, side_by_side, still
+from v2mlib.widgets import (
+    bundle,
+    mesh_figure,
+    mesh_html,
+    mesh_view,
+    packing,
+    sending,
+    side_by_side,
+    still,
+)
 from v2mlib.widgets.colouring import scalar_map
 
 
@@ -168,15 +179,41 @@ def test_the_stored_notebook_holds_a_picture_and_no_megabytes(model):
     assert not any(isinstance(value, (bytes, memoryview)) for value in state.values())
 
 
-def test_the_face_travels_as_a_message_when_the_browser_asks(model, monkeypatch):
-    view, sent = v2m.MeshView(model), []
+def test_the_face_travels_as_messages_when_the_browser_asks(model, monkeypatch):
+    view, sent = v2m.MeshView(model, shape_coefficients=[2.0]), []
     monkeypatch.setattr(view, "send", lambda content, buffers: sent.append((content, buffers)))
     view._handle_custom_msg({"kind": "want mesh"}, [])
-    content, buffers = sent[0]
-    number = content["mesh"]["modes"]["buffer"]
-    assert buffers[number] == view._packed()["modes"]
+    (face, parts), (modes, buffers) = sent
+    # First what the picture needs, as the coefficients stand; the modes, which are large, later.
+    assert sum(map(len, parts)) < 40 * len(model.mean)
+    posed = face["mesh"]["posed"]
+    found = packing.unpack_vertices({**posed, "vertices": parts[posed["vertices"]["buffer"]]})
+    np.testing.assert_allclose(found, view.vertices, atol=packing.MAX_ERROR_MM)
+    assert buffers[modes["modes"]["modes"]["buffer"]] == view._packed()["modes"]
     view._handle_custom_msg({"kind": "hello"}, [])
-    assert len(sent) == 1
+    assert len(sent) == 2
+
+
+def test_modes_follow_what_a_reader_waits_for(model, monkeypatch):
+    view, sent, later = v2m.MeshView(model), [], []
+    monkeypatch.setattr(mesh_view, "soon", later.append)
+    monkeypatch.setattr(view, "send", lambda content, buffers: sent.append(content["kind"]))
+    view._repr_mimebundle_()
+    assert set(sent) == {"mesh"}
+    (act,) = later
+    act()
+    assert sent[-1] == "modes"
+    called = threading.Event()
+    sending.soon(called.set, 0.01)
+    assert called.wait(60)
+    v2m.MeshView((model.mean, model.triangles))._repr_mimebundle_()  # has none to send
+    assert later == [act]
+
+
+def test_expressions_keep_the_names_of_their_model(model):
+    named = dataclasses.replace(model, expression_names=("jaw_open", "smile"))
+    assert v2m.MeshView(named)._packed()["expression_names"] == ["jaw open", "smile"]
+    assert v2m.MeshView(model)._packed()["expression_names"] == ["expression 1", "expression 2"]
 
 
 def test_a_row_turns_together_and_leaves_one_picture(model):

@@ -5,12 +5,12 @@ import io
 
 import numpy as np
 import pytest
-from browser import PATIENCE_S, browser_page, show_widgets, wait_until_drawn
+from browser import PATIENCE_S, browser_page, show_widgets, wait_until_drawn, widget_state
 from PIL import Image
 from test_notebooks_in_browser import change, is_blank, pixels
 
 import v2mlib as v2m
-from v2mlib.widgets import compare
+from v2mlib.widgets import compare, packing
 
 
 @pytest.fixture(scope="module")
@@ -139,6 +139,31 @@ def test_many_small_steps_do_not_add_up_to_an_error(page, model):
     assert moving < 0.05
     assert rest < 0.05
     assert np.abs(np.subtract(*found[1:])).max() < 0.002
+
+
+def test_a_face_shows_before_its_modes_come(page, model):
+    view = v2m.MeshView(model, camera="front", shape_coefficients=[2.0, -2.0])
+    show_widgets(page, [view], "widget.js")
+    expected = at_rest(page)
+    whole = packing.as_text(view._packed())
+    late = {name: whole.pop(name) for name in ("modes", "mode_steps")}
+    page.evaluate(
+        """([payload, state]) => {
+          document.body.replaceChildren();
+          models[0] = showWidget(payload, state, document.body);
+        }""",
+        [whole, widget_state(view)],
+    )
+    shown = at_rest(page)
+    assert change(shown, expected) < 0.005  # as its coefficients make it
+    slider = page.get_by_role("slider", name="shape 1, standard deviations")
+    slider.fill("-2.5")
+    assert change(at_rest(page), shown) < 0.005  # nothing to move it with
+    page.evaluate("(modes) => models[0].tell({ kind: 'modes', modes })", late)
+    moved = at_rest(page)
+    assert change(moved, shown) > 0.02
+    slider.fill("2")
+    assert change(at_rest(page), expected) < 0.005
 
 
 def test_keys_turn_zoom_and_reset(page, model):

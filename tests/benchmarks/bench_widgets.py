@@ -1,9 +1,10 @@
 """The viewer beside plotly and k3d in one headless Chromium: redraws a second, bytes an update.
 
-``python tests/benchmarks/bench_widgets.py [--seconds S] [--rounds N] [--json FILE]`` prints the
-table; `rows` hands the same to the harness. All three show the same mesh of 38,000 vertices in
-420 x 420 pixels under software rendering. Ours is moved by its own sliders in the browser; the
-peers get the vertices that Python would send, already unpacked, which flatters them.
+``python tests/benchmarks/bench_widgets.py [--seconds S] [--rounds N] [--displays N] [--json FILE]``
+prints the table; `rows` hands the redraws to the harness. All three show the same mesh of 38,000
+vertices in 420 x 420 pixels under software rendering. Ours is moved by its own sliders in the
+browser; the peers get the vertices that Python would send, already unpacked, which flatters
+them. The first display is that of `bench_widgets_display`: in JupyterLab, from Control-Enter.
 """
 
 import argparse
@@ -226,6 +227,7 @@ def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--displays", type=int, default=3, help="fresh kernels; 0: no JupyterLab")
     parser.add_argument("--only", default="", help="one viewer")
     parser.add_argument("--pictures", type=Path, help="folder for screenshots")
     parser.add_argument("--json", type=Path, help="write the results here")
@@ -258,13 +260,28 @@ def main(argv=None):
             }
             for name in names
         ]
+        model = pages.model
+    if options.displays:
+        from bench_widgets_display import measure
+
+        displays = measure(model, options.displays, names)
+        for result in results:
+            first, again = displays[result["viewer"]]
+            result["first_display_ms"] = round(statistics.median(first))
+            result["next_display_ms"] = round(statistics.median(again))
+    loads.append(os.getloadavg()[0])
     print(f"{n_vertices:,} vertices, 420 x 420 pixels, load {min(loads):.1f} to {max(loads):.1f}")
-    print(
-        f"{'viewer':8} {'redraws/s best':>15} {'median':>8} {'processor ms':>13} "
-        f"{'bytes/update':>13} {'first ms':>9}"
-    )
-    for r in results:
-        print("{:8} {:15} {:8} {:13} {:13,} {:9}".format(*r.values()))
+    heads = ["viewer", "redraws/s best", "median", "processor ms", "bytes/update",
+             "in browser ms", "first display ms", "next ms"]  # fmt: skip
+    print("  ".join(heads[: len(results[0])]))
+    for result in results:
+        cells = [f"{number:,}" for number in list(result.values())[1:]]
+        print(
+            "  ".join(
+                text.rjust(len(head))
+                for text, head in zip([result["viewer"], *cells], heads, strict=False)
+            )
+        )
     if options.json:
         from harness import machine
 

@@ -16,7 +16,9 @@ function viewer(code) {
   const known = globalThis[key] ??= new Map();
   if (!known.has(code)) {
     const address = URL.createObjectURL(new Blob([code], { type: "text/javascript" }));
-    known.set(code, import(address).finally(() => URL.revokeObjectURL(address)));
+    const opened = import(address).finally(() => URL.revokeObjectURL(address));
+    opened.catch(() => known.delete(code));  // the next that brings it tries again
+    known.set(code, opened);
   }
   return known.get(code);
 }
@@ -34,9 +36,12 @@ function faceWidget(openFace) {
     initialize({ model }) {
       model.on("msg:custom", async (message, buffers) => {
         if (message.kind === "scalars" && payload) payload.values = buffers[0];
-        if (message.kind !== "mesh" || payload) return;
-        payload = joined(message.mesh, buffers);
-        openFace ??= (await viewer(message.code)).openFace;
+        if (message.kind === "modes" && payload) Object.assign(payload, joined(message.modes, buffers));
+        if (message.kind !== "mesh") return;
+        payload ??= joined(message.mesh, buffers);
+        const code = message.code ? await viewer(message.code) : {};
+        openFace ??= code.openFace;
+        code.unpackFace?.(payload);  // while Python is busy with the picture for the notebook
         arrived();
       });
       // Jupyter's own event for a widget whose kernel is gone.
@@ -61,7 +66,7 @@ function faceWidget(openFace) {
         open();
       } else {
         place.append(still);
-        model.send({ kind: "want mesh" });
+        if (!payload) model.send({ kind: "want mesh" });
         arrival.then(open);
       }
       return () => { gone = true; notices.delete(notice); close(); place.remove(); notice.remove(); };

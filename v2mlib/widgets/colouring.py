@@ -2,7 +2,6 @@
 
 from typing import NamedTuple
 
-import matplotlib
 import numpy as np
 
 from v2mlib.checks import InputError, ShapeError
@@ -121,6 +120,8 @@ def scalar_map(values, *, name="distance", unit="mm", limits=None, colour_map=No
     low, high = map(float, limits)
     if not low < high:
         raise InputError("limits", f"are not in order: {low} to {high}", "give (low, high)")
+    import matplotlib  # later than the first face, which it would keep waiting
+
     table = matplotlib.colormaps[colour_map or ("RdBu_r" if signed else "viridis")]
     stops = np.round(table(np.linspace(0, 1, _STOPS))[:, :3] * 255).astype(int).tolist()
     maps = [ScalarMap(one, low, high, stops, name, unit) for one in every or [None]]

@@ -13,32 +13,43 @@ function typed(source, Type) {
   return new Type(source.buffer.slice(source.byteOffset, source.byteOffset + source.byteLength));
 }
 
+/** Vertices in mm, from 16-bit steps of their bounding box. */
+function unpackedVertices({ vertices, offset, step }) {
+  const packed = typed(vertices, Uint16Array), out = new Float32Array(packed.length);
+  for (let i = 0; i < packed.length; i += 3) {
+    for (let k = 0; k < 3; k++) out[i + k] = offset[k] + packed[i + k] * step;
+  }
+  return out;
+}
+
 /** A face: rest shape, triangles and, for a morphable model, its modes. */
 class Mesh {
   constructor(payload) {
-    const packed = typed(payload.vertices, Uint16Array);
-    this.rest = new Float32Array(packed.length);
-    for (let i = 0; i < packed.length; i++) {
-      this.rest[i] = payload.offset[i % 3] + packed[i] * payload.step;
-    }
-    this.count = packed.length / 3;
+    this.rest = unpackedVertices(payload);
+    this.count = this.rest.length / 3;
     this.triangles = typed(payload.triangles, this.count > 65535 ? Uint32Array : Uint16Array);
     this.colours = typed(payload.colours, Uint8Array);
     this.sky = typed(payload.sky, Uint8Array);
     this.gloss = typed(payload.gloss, Uint8Array) || new Uint8Array(this.count).fill(51);
-    this.modes = typed(payload.modes, Int16Array);
-    this.modeSteps = payload.mode_steps || [];
     this.regions = Object.fromEntries(
       Object.entries(payload.regions || {}).map(([name, ids]) => [name, typed(ids, Uint32Array)]));
     this.landmarks = payload.landmarks || [];
     this.landmarkNumbers = payload.landmark_numbers || [];
     this.lines = payload.lines || {};
     this.values = typed(payload.values, Float32Array);  // numbers of its own to colour it by
-    this.positions = this.rest.slice();
-    this.steps = 0;  // since the face was last worked out from its rest shape
+    this.positions = payload.posed ? unpackedVertices(payload.posed) : this.rest.slice();
     this.moves = 0;  // how often its positions have changed
     this.normals = new Float32Array(this.rest.length);
     this.updateNormals();
+    this.takeModes(payload);
+  }
+
+  /** The modes may come after the face. */
+  takeModes(payload) {
+    this.modes = typed(payload.modes, Int16Array);
+    this.modeSteps = payload.mode_steps || [];
+    this.posed = null;  // coefficients of the positions
+    this.steps = 0;  // since the face was last worked out from its rest shape
   }
 
   /**
@@ -46,17 +57,17 @@ class Mesh {
    * it is to be `exact`: each step rounds.
    */
   pose(coefficients, exact = false) {
-    const { positions, modes } = this;
-    const before = this.posed || [];
-    const changed = coefficients.flatMap((value, k) => (value === (before[k] || 0) ? [] : [k]));
+    const { positions, modes, posed: before } = this;
+    if (!modes) return;
+    const changed = coefficients.flatMap((value, k) => (value === before?.[k] ? [] : [k]));
     if (!changed.length && !(exact && this.steps)) return;
-    const afresh = exact || this.steps > 400 || 2 * changed.length > coefficients.length || !coefficients.some(Boolean);
+    const afresh = exact || !before || this.steps > 400 || 2 * changed.length > coefficients.length || !coefficients.some(Boolean);
     if (afresh) positions.set(this.rest);
     this.steps = afresh ? 0 : this.steps + 1;
     for (const k of afresh ? coefficients.keys() : changed) {
       // Behind all modes there may be the remainders of all, where 16 bits were too few.
       for (let part = k; part < this.modeSteps.length; part += coefficients.length) {
-        const factor = (coefficients[k] - (afresh ? 0 : before[k] || 0)) * this.modeSteps[part];
+        const factor = (coefficients[k] - (afresh ? 0 : before[k])) * this.modeSteps[part];
         if (!factor) break;
         for (let i = 0, j = part * positions.length; i < positions.length; i++, j++) {
           positions[i] += factor * modes[j];

@@ -14,12 +14,12 @@ from v2mlib.widgets.packing import (
     known_landmarks,
     pack_anatomy,
     pack_colours,
-    pack_modes,
     pack_triangles,
     pack_vertices,
     packing_error,
     split_buffers,
 )
+from v2mlib.widgets.sending import coefficient_names, pack_model_modes, soon
 from v2mlib.widgets.stills import data_address, occlusion_of, still, with_picture
 
 
@@ -264,39 +264,47 @@ class MeshView(anywidget.AnyWidget):
     def _answer(self, _widget, content, _buffers):
         if content.get("kind") == "want mesh":
             self._send_mesh()
+            if self._model is not None:
+                self._send_modes()
 
     def _send_mesh(self):
         # A message and not a trait: traits end up in the notebook file, megabytes of them.
-        mesh, buffers = split_buffers(self._packed())
+        mesh, buffers = split_buffers(self._packed_face())
         code = bundle.script("widget.js")
         self.send({"kind": "mesh", "mesh": mesh, "code": code}, buffers)
 
+    def _send_modes(self):
+        # By themselves, because they are ten times as large as what the first picture needs.
+        modes, buffers = split_buffers(pack_model_modes(self._model))
+        self.send({"kind": "modes", "modes": modes}, buffers)
+
     def _prepare(self, size):
         """Picture for the notebook file, and the face on its way before it is displayed."""
+        self._send_mesh()  # the browser unpacks it while the picture is drawn here
         image = self.picture(size)
         self._still = data_address(image)
-        self._send_mesh()
+        self._send_mesh()  # a widget that did not listen yet at first
+        if self._model is not None:
+            soon(self._send_modes)
         return image
 
     def _packed(self):
-        packed = {
+        """All that a browser is told, in one."""
+        return self._packed_face() | (pack_model_modes(self._model) if self._model else {})
+
+    def _packed_face(self):
+        moved = any(self.shape_coefficients) or any(self.expression_coefficients)
+        return {
             **pack_vertices(self._rest),
+            "posed": pack_vertices(self.vertices) if moved else None,
             "triangles": pack_triangles(self._triangles, len(self._rest)),
             "colours": pack_colours(self._colours),
             "sky": pack_colours(self._sky),
             "gloss": pack_colours(self._gloss),
             "values": None if self._map is None else self._map.packed_values(),
             **pack_anatomy(self._anatomy),
+            **(coefficient_names(self._model) if self._model else {}),
         }
-        model = self._model
-        if model is not None:
-            bases = [as_array(model.shape_basis), as_array(model.expression_basis)]
-            sds = [as_array(model.shape_std), as_array(model.expression_std)]
-            scaled = [basis * sd for basis, sd in zip(bases, sds, strict=True)]
-            packed |= pack_modes(np.concatenate(scaled, axis=-1))
-            packed["shape_names"] = [f"shape {k + 1}" for k in range(model.n_shape)]
-            packed["expression_names"] = _expression_names(model)
-        return packed
 
     @traitlets.validate("selected_region")
     def _known_region(self, proposal):
@@ -328,15 +336,6 @@ class MeshView(anywidget.AnyWidget):
 def _optional(anatomy, name):
     value = getattr(anatomy, name, None)
     return value if value is None or isinstance(value, dict) else as_array(value)
-
-
-def _expression_names(model):
-    if model.name == "phantom":
-        from v2mlib.faces.phantom.expressions import EXPRESSIONS
-
-        if len(EXPRESSIONS) == model.n_expression:
-            return [name.replace("_", " ") for name in EXPRESSIONS]
-    return [f"expression {k + 1}" for k in range(model.n_expression)]
 
 
 def vertices_and_triangles(face):

@@ -127,7 +127,7 @@ class View {
     const size = { width: Math.round(width * part), height: Math.round(height * part) };
     const field = camera.field(width / height);
     const theme = THEMES[settings.theme] || THEMES.light;
-    const brush = gpu.ready && !(gpu.software && this.busy) ? gpu : sharedRaster();
+    const brush = (gpu.software && this.busy) || !gpu.ready ? sharedRaster() : gpu;
     brush.begin({
       ...size, camera, field, clear: theme.clear, plain: Boolean(settings.scalars), wireframe: settings.wireframe,
     });

@@ -12,8 +12,16 @@ function linkedCamera(name) {
   return cameras.get(name);
 }
 
+/** The payload's face, which all views of a widget share, with what has come since. */
+function unpacked(payload) {
+  const mesh = payload.mesh ??= new Mesh(payload);
+  if (!mesh.modes) mesh.takeModes(payload);
+  mesh.values = typed(payload.values, Float32Array);
+  return mesh;
+}
+
 function openView(model, el, payload) {
-  const mesh = new Mesh(payload);
+  const mesh = unpacked(payload);
   const kinds = ["shape_coefficients", "expression_coefficients"];
   const groups = kinds.map((kind, index) => ({
     kind,
@@ -77,8 +85,10 @@ function openView(model, el, payload) {
     setting("lines", "lines"),
     setting("selected_region", "region", "recolour"),
     ["change:_scalars", () => { view.settings.scalars = scalarMap(model); view.recolour(); }],
-    ["msg:custom", (message, buffers) => {
-      if (message.kind === "scalars") mesh.values = typed(buffers[0], Float32Array);
+    ["msg:custom", (message) => {
+      // The payload has been told already.
+      if (message.kind === "scalars" || message.kind === "modes") unpacked(payload);
+      if (message.kind === "modes") pose();
     }],
     ["change:camera", () => shown.camera.look(model.get("camera"))],
     ["change:theme", () => shown.setTheme(model.get("theme"))],
@@ -97,5 +107,5 @@ function scalarMap(model) {
   return map.stops ? { ...map, values: null } : null;
 }
 
-export const openFace = openView;
+export const openFace = openView, unpackFace = unpacked;
 export default () => faceWidget(openFace);
