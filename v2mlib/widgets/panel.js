@@ -91,7 +91,7 @@ function panel(root, mesh, options) {
     if (toggles.region) toggles.region.value = view.settings.region;
   };
   if (options.tools !== false) (options.toolsIn || stage).append(toolbar());
-  const tall = ((options.height || 420) + 40) / Math.max(options.groups?.length, 1) - 36;
+  const tall = ((options.height || 420) + 62) / Math.max(options.groups?.length, 1) - 36;
   const sliders = (options.groups || []).map((group) => {
     const rows = group.values.map((value, k) => slider(group.labels[k], value, (number) => group.onchange(k, number)));
     const list = make("div", { class: "v2m-list", style: `max-height:${tall}px` }, ...rows);
