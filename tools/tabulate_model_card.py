@@ -30,6 +30,7 @@ WORDS = {
     "cascade": "cascade: voice to image, image to face",
     "cascade_shrunk": "cascade, shrunk to the mean",
     "unsupervised": "unsupervised model",
+    "unsupervised_drawn": "unsupervised model, teacher reads drawn images (Eq. 3)",
     "shuffled": "supervised, voices shuffled (null)",
     "shuffled_within_sex": "supervised, voices shuffled within sex (null)",
     "ceiling": "ceiling (best possible, by the law)",

@@ -11,6 +11,7 @@ _INK = "#1b2230"
 COLOURS = ROLES | {
     "supervised": ROLES["model"],
     "unsupervised": "#9467bd",
+    "unsupervised_drawn": "#c5b0d5",
     "cascade": ROLES["another_voice"],
     "cascade_shrunk": "#f0a868",
     "shuffled": "#b8bec7",

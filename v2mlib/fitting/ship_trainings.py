@@ -44,6 +44,8 @@ UNSUPERVISED = dataclasses.replace(
         engine=dataclasses.replace(TUTORIAL.engine, keep_every=TUTORIAL.engine.n_steps // 4),
     ),
 )
+#: The same with the paper's truth: what the teacher reads off the drawn images (Eq. 3).
+UNSUPERVISED_DRAWN = dataclasses.replace(UNSUPERVISED, lessons=LessonConfig(truth="drawn"))
 
 
 class ImageTrainings(NamedTuple):
@@ -57,6 +59,8 @@ class ImageTrainings(NamedTuple):
         Trained on photographs of other people.
     joint : UnsupervisedTraining
         Generator, critic and student after the joint training.
+    joint_drawn : UnsupervisedTraining
+        Likewise, by the paper's Eq. 3.
     checker : ImageCheckTraining
         The classifier that checks images, trained on photographs of other people.
     others : World
@@ -66,6 +70,7 @@ class ImageTrainings(NamedTuple):
     drawer: AdversarialTraining
     teacher: TeacherTraining
     joint: UnsupervisedTraining
+    joint_drawn: UnsupervisedTraining
     checker: ImageCheckTraining
     others: object
 
@@ -156,14 +161,15 @@ def train_images(world, encoder, work, *, workers=None, progress=True):
     drawer = train_adversarial(world, encoder, out=work / "generator", config=GENERATOR, **options)
     others = make_world(TEACHER_SIZE, work / "teacher_world", seed=TEACHER_SEED, **options)
     teacher = train_teacher(others, out=work / "teacher", progress=progress)
-    joint = train_unsupervised(
-        world,
-        encoder,
-        ImageToFace.load(work / "teacher" / "model.safetensors"),
-        out=work / "unsupervised",
-        config=UNSUPERVISED,
-        start_from=work / "generator",
-        **options,
-    )
+    reader = ImageToFace.load(work / "teacher" / "model.safetensors")
+    joint, drawn = (
+        train_unsupervised(
+            world, encoder, reader, out=work / name, config=config,
+            start_from=work / "generator", **options,
+        )
+        for name, config in (
+            ("unsupervised", UNSUPERVISED), ("unsupervised_drawn", UNSUPERVISED_DRAWN),
+        )
+    )  # fmt: skip
     checker = train_image_check(others, out=work / "image_check", progress=progress)
-    return ImageTrainings(drawer, teacher, joint, checker, others)
+    return ImageTrainings(drawer, teacher, joint, drawn, checker, others)
