@@ -4,7 +4,7 @@
 prints the table; `rows` hands the redraws to the harness. All three show the same mesh of 38,000
 vertices in 420 x 420 pixels under software rendering. Ours is moved by its own sliders in the
 browser; the peers get the vertices that Python would send, already unpacked, which flatters
-them. The first display is that of `bench_widgets_display`: in JupyterLab, from Control-Enter.
+them. The first display is that of `widgets_display`: in JupyterLab, from Control-Enter.
 """
 
 import argparse
@@ -262,7 +262,7 @@ def main(argv=None):
         ]
         model = pages.model
     if options.displays:
-        from bench_widgets_display import measure
+        from widgets_display import measure
 
         displays = measure(model, options.displays, names)
         for result in results:

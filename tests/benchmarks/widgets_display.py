@@ -1,6 +1,6 @@
 """From the press of Control-Enter on a notebook's cell to the first picture in JupyterLab.
 
-``python tests/benchmarks/bench_widgets_display.py [--rounds N]``: each viewer shows the mesh of
+``python tests/benchmarks/widgets_display.py [--rounds N]``: each viewer shows the mesh of
 `bench_widgets` in a kernel of its own, where the setup cell has imported the package and loaded
 the mesh; then the same cell is run again. A picture counts when a canvas gets a draw call that
 can hold a face and two frames have passed. `bench_widgets` shows the medians in its table.
