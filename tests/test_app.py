@@ -208,7 +208,7 @@ _ASK_AT_LENGTH = """([address, size]) => new Promise((resolve) => {
 
 def test_surplus_and_idle_visitors_and_the_end(tmp_path):
     """One visitor at a time, forgotten after some seconds; then Ctrl-C."""
-    words = ("--max-visitors", "1", "--idle-minutes", "0.2")
+    words = ("--max-visitors", "1", "--idle-minutes", "0.4")
     with running(tmp_path, *words) as (address, process, log):
         status, text = fetch(f"{address}/")
         assert status == 200
