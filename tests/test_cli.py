@@ -221,6 +221,7 @@ def test_faces_show_into_a_file_that_cannot_be(tmp_path, capsys):
 
 
 def test_data_phantom(tmp_path, one_processor, capsys, monkeypatch):
+    assert (SIZES["tiny"].n_identities, SIZES["tiny"].photos) == (36, 1)  # fewer are made here
     monkeypatch.setitem(SIZES, "tiny", Size(9, 3, 2, 1, photos=1, test_photos=1))
     words = ["data", "phantom", "--size", "tiny", "--world", "sex_only", "--seed", "3", "--json",
              "--photos", "2"]  # fmt: skip
