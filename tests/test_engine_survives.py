@@ -276,13 +276,29 @@ def test_a_run_whose_process_is_killed_goes_on_to_the_identical_end(tmp_path):
         assert one | {"seconds": 0} == other | {"seconds": 0}
 
 
-def test_optimisers_are_fused_on_cards_alone():
+def test_optimisers_are_fused():
     optimiser = torch.optim.AdamW([nn.Parameter(torch.zeros(2))])
-    fuse(optimiser, torch.device("cpu"))
-    assert not optimiser.param_groups[0]["fused"]
-    fuse(optimiser, torch.device("cuda"))
+    fuse(optimiser)
     assert optimiser.param_groups[0]["fused"]
-    fuse(torch.optim.Rprop([nn.Parameter(torch.zeros(2))]), torch.device("cuda"))  # has no such way
+    fuse(torch.optim.Rprop([nn.Parameter(torch.zeros(2))]))  # has no such way
+
+
+def test_fused_updates_take_sums_of_another_order_in_memory():
+    torch.manual_seed(0)
+    gradients, found = torch.randn(3, 4, 5, 3, 3), []
+    for fused in (True, False):
+        weight = nn.Parameter(torch.ones(4, 5, 3, 3))
+        optimiser = torch.optim.Adam([weight])
+        weight.grad = gradients[0].clone()
+        optimiser.step()
+        weight.data = weight.data.contiguous(memory_format=torch.channels_last)
+        if fused:
+            fuse(optimiser)
+        for gradient in gradients[1:]:
+            weight.grad = gradient.contiguous(memory_format=torch.channels_last)
+            optimiser.step()
+        found.append(weight.detach())
+    torch.testing.assert_close(*found, rtol=1e-6, atol=0)
 
 
 def test_nothing_is_said_on_stderr_without_being_asked(tmp_path, capfd):

@@ -25,10 +25,10 @@ from v2mlib.models.image_to_face import ImageToFace
 QUICK = ImageCheckConfig(
     width=0.125,
     warmup=5,
-    learning_rate=2e-3,
+    learning_rate=5e-3,
     batch_size=16,
     engine=EngineConfig(
-        n_steps=100, validate_every=50, checkpoint_every=100, keep_every=50, precision="32-true"
+        n_steps=200, validate_every=100, checkpoint_every=200, keep_every=100, precision="32-true"
     ),
 )
 
@@ -136,7 +136,7 @@ def test_classifier_learns_what_tells_the_sexes_apart(trained):
 def test_states_are_kept_as_they_were(trained):
     folder = trained[1].training.folder
     kept = sorted((folder / "kept").iterdir())
-    assert [path.name for path in kept] == ["000050.pt", "000100.pt"]
+    assert [path.name for path in kept] == ["000100.pt", "000200.pt"]
     early, late = (torch.load(path, weights_only=True)["network"] for path in kept)
     last = torch.load(folder / "last.pt", weights_only=True)["networks"]["network"]
     assert all(torch.equal(late[name], last[name]) for name in last)

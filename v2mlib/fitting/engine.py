@@ -104,7 +104,7 @@ class _Run:
 
     def _fuse(self):
         for optimiser in self.optimisers.values():
-            processes.fuse(optimiser, self.fabric.device)
+            processes.fuse(optimiser)
 
     def go(self, progress):
         """Train from where the folder stands to the end."""

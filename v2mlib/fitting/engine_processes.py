@@ -55,23 +55,25 @@ def _without_remarks():
         logger.setLevel(before)
 
 
-def fuse(optimiser, device):
-    """Let an optimiser update all parameters in one go where that pays.
+def fuse(optimiser):
+    """Let an optimiser update all parameters in one go, if it can.
 
-    On a card that saves thousands of small launches per step. On a CPU it was measured to save
-    4 % of a supervised, 1 % of an adversarial and 5 % of a joint step, at the price of other
-    rounding, which Adam magnifies where gradients are about 0.
+    On a card that saves thousands of small launches per step; on a CPU it was measured to save
+    4 % of a supervised, 1 % of an adversarial and 2 to 5 % of a joint step.
 
     Parameters
     ----------
     optimiser : torch.optim.Optimizer
-        Changed in place, if it can.
-    device : torch.device
-        Of its parameters.
+        Changed in place. What it has already summed up is brought into its parameters' order in
+        memory: a fused update would otherwise take one number for another.
     """
     for group in optimiser.param_groups:
-        if device.type == "cuda" and "fused" in group:
+        if "fused" in group:
             group["fused"], group["foreach"] = True, False
+    for parameter, sums in optimiser.state.items():
+        for name, tensor in sums.items():
+            if torch.is_tensor(tensor) and tensor.shape == parameter.shape:
+                sums[name] = torch.empty_like(parameter, requires_grad=False).copy_(tensor)
 
 
 def own_share(fabric):

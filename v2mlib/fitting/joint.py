@@ -1,5 +1,7 @@
 """What one step of the joint training is: the adversarial one, and a student's lessons."""
 
+import functools
+
 import torch
 from torch import nn
 
@@ -11,6 +13,7 @@ from v2mlib.fitting.adversarial_task import AdversarialTask
 from v2mlib.fitting.data import embed_all
 from v2mlib.fitting.joint_losses import Lessons
 from v2mlib.fitting.schedules import warm_cosine
+from v2mlib.models.folding import folded
 from v2mlib.models.image_to_face import ImageToFace
 
 
@@ -190,7 +193,8 @@ class JointTask(AdversarialTask):
             for drawn in (fakes, *partners)
         )
         with torch.set_grad_enabled(config.through_teacher), self.autocast():
-            wanted = self.networks["teacher"](images)
+            halved = torch.is_autocast_enabled(images.device.type)
+            wanted = (self._folded_teacher if halved else self.networks["teacher"])(images)
         if config.truth == "photographs":
             shape, expression = (part[voice.identity] for part in self.truth)
             wanted = wanted._replace(shape=shape, expression=expression)
@@ -199,6 +203,11 @@ class JointTask(AdversarialTask):
         who = (*said, self._triplets(number, voice).has_positive) if said else None
         lessons = self.networks.get("lessons", self.lessons)
         return lessons(found, wanted, self.place[voice.utterance], who, self.gather)
+
+    @functools.cached_property
+    def _folded_teacher(self):
+        """The teacher in fewer passes over its maps; made when its weights have been loaded."""
+        return folded(self.networks["teacher"])
 
     def enlarge(self, fakes):
         """Bring drawn images to the teacher's size, once for both networks.

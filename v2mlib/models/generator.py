@@ -6,7 +6,7 @@ from torch import nn
 from v2mlib.models.voice_encoder import EMBEDDING_SIZE
 
 CHANNELS = (1024, 512, 256, 128, 64)
-_FEW = 16  # positions of a small image
+_FEW = 64  # positions of a small image
 
 
 class Generator(nn.Module):
@@ -67,30 +67,41 @@ class _Transposed(nn.ConvTranspose2d):
     """A transposed convolution whose bias is added apart.
 
     On a CPU the convolution's own gradient of a bias was measured to take as long as those of
-    image and weights together.
+    image and weights together. In bfloat16 one matrix product replaces the convolution there
+    where that was measured to be faster: for one position or few with many channels, where the
+    weights are what takes time; and for weights of one position, whose gradient would otherwise
+    come back with the channels first in memory, which is slow for the layers before.
     """
 
     def forward(self, maps):
-        grown = self._convolve(maps)
-        bias = self.bias.to(grown.dtype)
-        return grown.add_(bias[:, None, None])
+        bias = self.bias[:, None, None]
+        if not (maps.device.type == "cpu" and torch.is_autocast_enabled("cpu")):
+            return self._convolve(maps).add_(bias)
+        bias = bias.to(torch.get_autocast_dtype("cpu"))
+        grown = self._as_product(maps)
+        if grown is None:
+            return self._convolve(maps).add_(bias)
+        return grown + bias  # of a view, which is not changed in place: gradients would be copied
 
     def _convolve(self, maps):
-        # Few positions with many channels: on a CPU the convolution is bound by its weights,
-        # and one matrix product was measured to be twice as fast in bfloat16.
-        halved = maps.device.type == "cpu" and torch.is_autocast_enabled("cpu")
-        if halved and self.stride == (2, 2) and maps.shape[2] * maps.shape[3] <= _FEW:
-            return self._as_product(maps)
         return nn.functional.conv_transpose2d(maps, self.weight, None, self.stride, self.padding)
 
     def _as_product(self, maps):
-        """Multiply every position by all sixteen taps, and add up what falls together."""
-        taps = self.weight.permute(0, 2, 3, 1)
-        products = maps.permute(0, 2, 3, 1) @ taps.flatten(1)
+        """Multiply every position by all taps, and add up what falls together; or None."""
+        size, n_positions = self.kernel_size, maps.shape[2] * maps.shape[3]
+        doubles = size == (4, 4) and self.stride == (2, 2) and n_positions <= _FEW
+        single = n_positions == 1 and self.padding == (0, 0)
+        if not (doubles or single or size == (1, 1)):
+            return None
+        taps = self.weight.movedim(1, 3)
+        products = maps.movedim(1, 3) @ taps.flatten(1)
+        if size == (1, 1):
+            return products.movedim(3, 1)
         products = products.unflatten(3, taps.shape[1:])  # batch, row, column, tap y, tap x, ...
+        if not doubles:
+            return products[:, 0, 0].movedim(3, 1)
         rows = _interleave(products.unbind(3), 1)
-        both = _interleave(rows.unbind(3), 2)
-        return both.permute(0, 3, 1, 2)
+        return _interleave(rows.unbind(3), 2).movedim(3, 1)
 
 
 def _interleave(taps, axis):

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from v2mlib.checks import InputError
+from v2mlib.models.layers import Depthwise, norm_relu, pooled_over
 
 IMAGE_SIZE = 120
 """Rows and columns of the images that the released networks were trained on."""
@@ -48,42 +49,6 @@ class ImageFeatures(NamedTuple):
     map: torch.Tensor
 
 
-class Depthwise(nn.Conv2d):
-    """A 3 x 3 convolution of each channel by itself.
-
-    In bfloat16 on a CPU, gradients of one with a stride were measured to take 5 to 30 times as
-    long as in single precision; there it leaves the reduced arithmetic to the other layers.
-
-    Parameters
-    ----------
-    channels : int
-        Before and after.
-    stride : int
-        Of its positions.
-    """
-
-    def __init__(self, channels, stride=1):
-        super().__init__(channels, channels, 3, stride, 1, groups=channels, bias=False)
-
-    def forward(self, maps):
-        """Convolve.
-
-        Parameters
-        ----------
-        maps : tensor, (batch, channel, row, column)
-            Any number of them.
-
-        Returns
-        -------
-        tensor, (batch, channel, row, column)
-            Of the same type.
-        """
-        if self.stride == (1, 1) or maps.device.type != "cpu":
-            return super().forward(maps)
-        with torch.autocast("cpu", enabled=False):
-            return super().forward(maps.to(self.weight.dtype)).to(maps.dtype)
-
-
 class _Separable(nn.Module):
     """A 3 x 3 convolution of each channel by itself, then a 1 x 1 one that mixes them."""
 
@@ -95,8 +60,8 @@ class _Separable(nn.Module):
         self.bn_sep = nn.BatchNorm2d(after)
 
     def forward(self, maps):
-        maps = torch.relu(self.bn_dw(self.conv_dw(maps)))
-        return torch.relu(self.bn_sep(self.conv_sep(maps)))
+        maps = norm_relu(self.bn_dw, self.conv_dw(maps))
+        return norm_relu(self.bn_sep, self.conv_sep(maps))
 
 
 class MobileNetV1(nn.Module):
@@ -171,12 +136,12 @@ class MobileNetV1(nn.Module):
             The outputs, the pooled feature of ``1024 width`` channels, and a map of
             ``512 width`` channels at 8 x 8 positions.
         """
-        maps = torch.relu(self.bn1(self.conv1(images)))
+        maps = norm_relu(self.bn1, self.conv1(images))
         intermediate = None
         for name in _STAGES:
             maps = getattr(self, name)(maps)
             intermediate = maps if name == _MAP else intermediate
-        pooled = maps.mean((2, 3))
+        pooled = pooled_over(maps)
         return ImageFeatures(self.fc(pooled), pooled, intermediate)
 
 

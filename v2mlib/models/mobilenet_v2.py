@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from v2mlib.checks import InputError
-from v2mlib.models.mobilenet_v1 import Depthwise, ImageFeatures
+from v2mlib.models.layers import Depthwise, norm_relu, pooled_over
+from v2mlib.models.mobilenet_v1 import ImageFeatures
 
 _STAGES = (  # widening inside a block, channels after, blocks, stride of the first
     (1, 16, 1, 1),
@@ -63,7 +64,7 @@ class MobileNetV2(nn.Module):
                 "choose a positive width and something to predict",
             )
         channels = _whole(_FIRST * width)
-        layers = [_layer(nn.Conv2d(3, channels, 3, 2, 1, bias=False))]
+        layers = [_Layer(nn.Conv2d(3, channels, 3, 2, 1, bias=False))]
         for widening, after, n_blocks, stride in _STAGES:
             for number in range(n_blocks):
                 block = _Inverted(
@@ -72,7 +73,7 @@ class MobileNetV2(nn.Module):
                 layers.append(block)
                 channels = _whole(after * width)
         last = _whole(_LAST * max(1.0, width))
-        layers.append(_layer(nn.Conv2d(channels, last, 1, bias=False)))
+        layers.append(_Layer(nn.Conv2d(channels, last, 1, bias=False)))
         self.layers = nn.Sequential(*layers)
         self.dropout = nn.Dropout(dropout)
         self.heads = nn.ModuleDict(
@@ -117,7 +118,7 @@ class MobileNetV2(nn.Module):
             channels at 8 x 8 positions.
         """
         maps = self.layers[: _MAP + 1](images)
-        pooled = self.layers[_MAP + 1 :](maps).mean((2, 3))
+        pooled = pooled_over(self.layers[_MAP + 1 :](maps))
         hidden = self.dropout(pooled)
         outputs = torch.cat([head(hidden) for head in self.heads.values()], dim=1)
         return ImageFeatures(outputs, pooled, maps)
@@ -129,9 +130,9 @@ class _Inverted(nn.Module):
     def __init__(self, before, after, widening, stride):
         super().__init__()
         inside = before * widening
-        layers = [_layer(nn.Conv2d(before, inside, 1, bias=False))] if widening != 1 else []
+        layers = [_Layer(nn.Conv2d(before, inside, 1, bias=False))] if widening != 1 else []
         layers += [
-            _layer(Depthwise(inside, stride)),
+            _Layer(Depthwise(inside, stride)),
             nn.Conv2d(inside, after, 1, bias=False),
             nn.BatchNorm2d(after),
         ]
@@ -142,10 +143,14 @@ class _Inverted(nn.Module):
         return maps + self.conv(maps) if self.adds else self.conv(maps)
 
 
-def _layer(convolution):
-    return nn.Sequential(
-        convolution, nn.BatchNorm2d(convolution.out_channels), nn.ReLU6(inplace=True)
-    )
+class _Layer(nn.Sequential):
+    """A convolution, batch normalisation and a ReLU6."""
+
+    def __init__(self, convolution):
+        super().__init__(convolution, nn.BatchNorm2d(convolution.out_channels))
+
+    def forward(self, maps):
+        return norm_relu(self[1], self[0](maps), 6.0)
 
 
 def _whole(channels):

@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from v2mlib.checks import check_shape
+from v2mlib.models.layers import norm_relu, pooled_over
 
 CHANNELS = (256, 384, 576, 864)
 N_MELS = 64
@@ -78,7 +79,7 @@ class VoiceEncoder(nn.Module):
         check_shape(log_mel, {"batch": None, "frame": None, "mel": self.n_mels}, "log_mel")
         signal = log_mel.transpose(1, 2)
         if n_frames is None and self.training:
-            embedding = self._channels_last(signal).mean(dim=(2, 3))
+            embedding = pooled_over(self._channels_last(signal))
         elif n_frames is None:
             embedding = self.layers(signal).mean(dim=2)
         else:
@@ -97,9 +98,7 @@ class VoiceEncoder(nn.Module):
                 weight = layer.weight[:, :, None].contiguous(memory_format=torch.channels_last)
                 maps = nn.functional.conv2d(maps, weight, layer.bias, (1, 2), (0, 1))
             elif isinstance(layer, nn.BatchNorm1d):
-                maps = _normalised(layer, maps)
-            else:
-                maps = layer(maps)
+                maps = norm_relu(layer, maps)  # with the ReLU that follows
         return maps
 
     def _masked_mean(self, signal, n_frames):
@@ -116,25 +115,6 @@ class VoiceEncoder(nn.Module):
             if isinstance(layer, nn.ReLU):
                 signal = signal * mask()
         return (signal * mask()).sum(dim=2) / n_frames[:, None]
-
-
-def _normalised(layer, maps):
-    """What a batch normalisation over time does, on maps of one row."""
-    momentum = layer.momentum
-    if layer.training:
-        layer.num_batches_tracked.add_(1)
-        if momentum is None:
-            momentum = 1.0 / float(layer.num_batches_tracked)
-    return nn.functional.batch_norm(
-        maps,
-        layer.running_mean,
-        layer.running_var,
-        layer.weight,
-        layer.bias,
-        layer.training,
-        momentum or 0.0,
-        layer.eps,
-    )
 
 
 def perturb_embedding(embedding, noise=0.05, *, generator=None):

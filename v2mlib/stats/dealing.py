@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from v2mlib.checks import InputError, ShapeError, check_shape
+from v2mlib.compiling import compiled
 
 
 def stratum_numbers(strata, n_identities):
@@ -183,16 +184,8 @@ def means_of_costs(pairwise, deals):
 @functools.cache
 def _compiled():
     """Compile when first needed, not on import; kept on disk where that is possible."""
-    import numba
-
-    def kept(function):
-        # "contract" lets a product and a sum be one instruction; the order stays as written.
-        options = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
-        try:
-            return numba.njit(function, cache=True, **options)
-        except RuntimeError:  # neither the package's folder nor the user's cache can be written
-            return numba.njit(function, **options)
-
+    # "contract" lets a product and a sum be one instruction; the order stays as written.
+    kept = functools.partial(compiled, fastmath={"contract"})
     return {"error": kept(_errors), "product": kept(_products), "cost": kept(_costs)}
 
 

@@ -45,7 +45,9 @@ class Probabilistic(DistillationLoss):
         tensor, ()
             The loss.
         """
-        kernels = [self._kernel(features.flatten(1)) for features in (student, teacher)]
+        # Angles know no order; networks have the channels of their maps last in memory.
+        rows = (features.movedim(1, -1).flatten(1) for features in (student, teacher))
+        kernels = [self._kernel(features) for features in rows]
         if self.variant == "released":
             said, wanted = kernels[::-1]
         else:

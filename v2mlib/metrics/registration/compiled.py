@@ -11,7 +11,8 @@ All functions that call each other live in this one file, because numba's cache 
 
 import numpy as np
 
-from v2mlib.metrics.registration.preparing import compiled, compiled_sum
+from v2mlib.compiling import compiled
+from v2mlib.metrics.registration.preparing import compiled_sum
 
 #: Ends of a registration.
 CONVERGED, CYCLING, EXHAUSTED, LOST, SINGULAR = range(5)

@@ -1,23 +1,8 @@
 """Compiled preparation of a surface: its normals, and its vertices sorted by place."""
 
-import numba
 import numpy as np
 
-
-def compiled(function):
-    """Compile a function that needs no interpreter lock; keep the result on disk if possible.
-
-    Parameters
-    ----------
-    function : function
-        Of numbers and arrays.
-
-    Returns
-    -------
-    function
-        Compiled when first called; for each type of its arguments.
-    """
-    return _compiled(function, fastmath=False)
+from v2mlib.compiling import compiled
 
 
 def compiled_sum(function):
@@ -35,15 +20,7 @@ def compiled_sum(function):
     function
         Compiled when first called.
     """
-    return _compiled(function, fastmath={"reassoc", "nsz"})
-
-
-def _compiled(function, fastmath):
-    options = {"nogil": True, "error_model": "numpy", "fastmath": fastmath}
-    try:
-        return numba.njit(function, cache=True, **options)
-    except RuntimeError:  # neither the package's folder nor the user's cache can be written
-        return numba.njit(function, **options)
+    return compiled(function, {"reassoc", "nsz"})
 
 
 @compiled
