@@ -6,6 +6,8 @@ peer, ...), so that a busy machine slows both alike. Nothing here passes or fail
 """
 
 import argparse
+import ctypes
+import gc
 import importlib.util
 import json
 import os
@@ -79,11 +81,20 @@ def measure(row, repeats):
 
 
 def rows_of(path):
-    """Import one benchmark file and return its rows."""
+    """Import one benchmark file and return its rows, each to be made when it is measured."""
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return list(module.rows())
+    return iter(module.rows())
+
+
+def give_back_memory():
+    """Let the next row begin as in a fresh process, whatever memory the last one left behind."""
+    gc.collect()
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's
+        if trim:
+            trim(0)
 
 
 def main(argv=None):
@@ -109,6 +120,8 @@ def main(argv=None):
                 f"{r['unit']:14} {r['ratio']:.2f} ({r['ratio_min']:.2f}-{r['ratio_max']:.2f})",
                 flush=True,
             )
+            del row
+            give_back_memory()
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps({"machine": machine(), "rows": results}, indent=1))
