@@ -156,9 +156,9 @@ class _NormReLU(torch.autograd.Function):
         rows, weight, bias, *statistics = ctx.saved_tensors
         found, of_weight, of_bias = (torch.empty_like(part) for part in (rows, weight, bias))
         norm_kernels.backward(
-            *(_bits(rows), _bits(_rows(gradient))),
+            _bits(rows),
             *(*_arrays(weight, bias), *ctx.options, *_arrays(*statistics)),
-            *(_bits(found), *_arrays(of_weight, of_bias)),
+            *(_bits(_rows(gradient)), _bits(found), *_arrays(of_weight, of_bias)),
         )
         return _maps(found, ctx.shape), None, of_weight, of_bias, None
 

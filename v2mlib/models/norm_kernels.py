@@ -144,7 +144,7 @@ def _gradient_moments(rows, gradients, factor, offset, ceiling, centre, totals):
 
 
 @_kernel
-def backward(rows, gradients, weight, bias, eps, ceiling, mean, variance, into, of_weight, of_bias):
+def backward(rows, weight, bias, eps, ceiling, mean, variance, gradients, into, of_weight, of_bias):
     """Work out the gradients of `forward`.
 
     Parameters
