@@ -89,7 +89,7 @@ def rows_of(path):
 
 
 def give_back_memory():
-    """Let the next row begin as in a fresh process, whatever memory the last one left behind."""
+    """Let a row begin as in a fresh process, whatever memory was left by what came before."""
     gc.collect()
     if sys.platform == "linux":
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's
@@ -113,6 +113,7 @@ def main(argv=None):
         for row in rows_of(path):
             if options.only not in f"{path.stem} {row.name}":
                 continue
+            give_back_memory()
             r = measure(row, options.repeats)
             results.append(r)
             print(
@@ -121,7 +122,6 @@ def main(argv=None):
                 flush=True,
             )
             del row
-            give_back_memory()
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps({"machine": machine(), "rows": results}, indent=1))
