@@ -86,8 +86,8 @@ def norm_relu(norm, maps, ceiling=math.inf):
     Notes
     -----
     Training in bfloat16 on one core of a CPU, as the runs of an ablation do beside each other,
-    two compiled passes over the maps and two over their gradients were measured to take a little
-    more than half as long as the framework's functions; sums are float64's. Everywhere else
+    two compiled passes over the maps and two over their gradients were measured to take less
+    than half as long as the framework's functions; sums are float64's. Everywhere else
     those are called: on several cores they are as fast.
 
     Examples
