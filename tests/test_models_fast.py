@@ -83,25 +83,70 @@ def test_depthwise_convolutions_are_plain_ones(stride):
     torch.testing.assert_close(layer(maps), wanted, rtol=0, atol=0)
 
 
-def test_strided_depthwise_convolutions_are_never_halved_on_a_cpu():
-    layer = Depthwise(6, 2)
-    maps = torch.randn(2, 6, 8, 8).bfloat16()
-    wanted = nn.functional.conv2d(maps.float(), layer.weight, None, 2, 1, groups=6)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        found = layer(maps)
-    assert found.dtype == torch.bfloat16
-    assert torch.equal(found, wanted.bfloat16())  # rounded once, in the end
-
-
-# --- batch normalisation with the ReLU behind it ---------------------------------------------
-
-
 @pytest.fixture
 def one_core():
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+def convolved(layer, maps, gradient):
+    """A convolution in reduced precision, and its gradients."""
+    given = maps.detach().requires_grad_()
+    layer.zero_grad()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = layer(given)
+    found.backward(gradient)
+    return [found.detach(), given.grad, *(parameter.grad for parameter in layer.parameters())]
+
+
+@pytest.mark.parametrize("shape", [(2, 6, 8, 8), (3, 17, 7, 5), (2, 96, 1, 4), (1, 1, 1, 1)])
+@pytest.mark.parametrize("order", [torch.channels_last, torch.contiguous_format])
+@pytest.mark.parametrize("biased", [False, True])
+def test_strided_depthwise_convolutions_are_never_halved_on_a_cpu(one_core, shape, order, biased):
+    torch.manual_seed(0)
+    layer = Depthwise(shape[1], 2)
+    layer.bias = nn.Parameter(torch.randn(shape[1])) if biased else None  # as a folded one has
+    maps = torch.randn(shape).bfloat16().contiguous(memory_format=order)
+    gradient = torch.randn(layer(maps.float()).shape).bfloat16().contiguous(memory_format=order)
+    found = convolved(layer, maps, gradient)
+    torch.set_num_threads(2)
+    several = convolved(layer, maps, gradient)
+    exact = convolved(copy.deepcopy(layer).double(), maps.double(), gradient.double())
+    for one, other, wanted in zip(found, several, exact, strict=True):
+        assert one.shape == wanted.shape
+        assert one.dtype == other.dtype
+        # Worked out in single precision; what is bfloat16 is rounded once, in the end.
+        tolerance = 1e-5 if one.dtype == torch.float32 else 2**-8
+        for result in (one, other):
+            torch.testing.assert_close(result.double(), wanted.double(), rtol=tolerance, atol=1e-5)
+
+
+def test_compiled_convolutions_give_only_the_gradients_that_are_wanted(one_core):
+    layer, maps = Depthwise(3, 2), torch.randn(2, 3, 6, 6).bfloat16()
+    assert "_Strided" in layer(maps).grad_fn.name()
+    assert layer.requires_grad_(False)(maps).grad_fn is None
+    found = layer(maps.requires_grad_())
+    found.backward(torch.ones_like(found))
+    assert layer.weight.grad is None
+    wanted = nn.functional.conv_transpose2d(
+        torch.ones(2, 3, 3, 3), layer.weight, None, 2, 1, output_padding=1, groups=3
+    )
+    assert torch.equal(maps.grad, wanted.bfloat16())
+    torch.set_num_threads(2)
+    assert "_Strided" not in layer(maps).grad_fn.name()
+
+
+def test_what_is_not_a_number_stays_so_in_a_convolution(one_core):
+    maps = torch.randn(1, 2, 5, 5).bfloat16()
+    maps[0, 1, 2, 2] = math.nan
+    found = Depthwise(2, 2)(maps)
+    assert found.isnan().sum() == 1
+    assert found[0, 1, 1, 1].isnan()
+
+
+# --- batch normalisation with the ReLU behind it ---------------------------------------------
 
 
 def plain_norm_relu(norm, maps, ceiling):

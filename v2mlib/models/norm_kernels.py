@@ -1,69 +1,26 @@
 """What `v2mlib.models.layers.norm_relu` does with rows of bfloat16 numbers, compiled.
 
-A bfloat16 is the upper half of a float32; the rows are its bits. Sums run over a few rows in
-float32, as vector instructions, and over all of them in float64. What a ReLU lets through is
-worked out again from the rows, which is faster than to read its outputs once more.
+Sums run over a few rows in float32, as vector instructions, and over all of them in float64. What
+a ReLU lets through is worked out again from the rows, which is faster than to read its outputs
+once more.
 """
 
-import functools
-
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
 
-from v2mlib.compiling import compiled
+from v2mlib.models.bfloat16 import halved, kernel, wide
 
 _ROWS = 128  # in a sum of float32
-_HALF = np.uint32(16)
-_ONE = np.uint32(1)
-_BELOW_HALF = np.uint32(0x7FFF)
 _ZERO = np.float32(0)
 
-# Sums may take any order, and a product and a sum be one instruction. NaN stays NaN.
-_kernel = functools.partial(compiled, fastmath={"reassoc", "contract", "nsz"})
 
-
-@intrinsic
-def _as_float(context, bits):
-    """The float32 of these bits."""
-
-    def code(context, builder, signature, arguments):
-        return builder.bitcast(arguments[0], ir.FloatType())
-
-    return types.float32(types.uint32), code
-
-
-@intrinsic
-def _as_bits(context, value):
-    """The bits of this float32."""
-
-    def code(context, builder, signature, arguments):
-        return builder.bitcast(arguments[0], ir.IntType(32))
-
-    return types.uint32(types.float32), code
-
-
-@_kernel
-def _wide(bits):
-    return _as_float(np.uint32(bits) << _HALF)
-
-
-@_kernel
-def _halved(value):
-    """Round to the nearest, to the even one of two as near."""
-    bits = _as_bits(value)
-    return np.uint16((bits + _BELOW_HALF + ((bits >> _HALF) & _ONE)) >> _HALF)
-
-
-@_kernel
+@kernel
 def _passed(gradient, normalised, ceiling):
     """The gradient, where the ReLU's output is above 0 and below a ceiling."""
-    output = _wide(_halved(normalised))
-    return _wide(gradient) if _ZERO < output < ceiling else _ZERO
+    output = wide(halved(normalised))
+    return wide(gradient) if _ZERO < output < ceiling else _ZERO
 
 
-@_kernel
+@kernel
 def _moments(rows, shift, totals):
     """Sums of shifted values and of their squares."""
     n_rows, n_channels = rows.shape
@@ -73,7 +30,7 @@ def _moments(rows, shift, totals):
         for number in range(start, min(start + _ROWS, n_rows)):
             row = rows[number]
             for channel in range(n_channels):
-                value = _wide(row[channel]) - shift[channel]
+                value = wide(row[channel]) - shift[channel]
                 first[channel] += value
                 second[channel] += value * value
         for channel in range(n_channels):
@@ -81,7 +38,7 @@ def _moments(rows, shift, totals):
             totals[1, channel] += second[channel]
 
 
-@_kernel
+@kernel
 def forward(rows, weight, bias, eps, ceiling, into, mean, variance):
     """Normalise rows by their own statistics; scale, shift and cut them to [0, ceiling].
 
@@ -103,7 +60,7 @@ def forward(rows, weight, bias, eps, ceiling, into, mean, variance):
     n_rows, n_channels = rows.shape
     shift = np.empty(n_channels, np.float32)  # so that squares lose no digits
     for channel in range(n_channels):
-        shift[channel] = _wide(rows[0, channel])
+        shift[channel] = wide(rows[0, channel])
     totals = np.zeros((2, n_channels))
     _moments(rows, shift, totals)
     factor, offset = np.empty(n_channels, np.float32), np.empty(n_channels, np.float32)
@@ -118,12 +75,12 @@ def forward(rows, weight, bias, eps, ceiling, into, mean, variance):
     for number in range(n_rows):
         row, to = rows[number], into[number]
         for channel in range(n_channels):
-            value = _wide(row[channel]) * factor[channel] + offset[channel]
+            value = wide(row[channel]) * factor[channel] + offset[channel]
             value = _ZERO if value < _ZERO else value
-            to[channel] = _halved(ceiling if value > ceiling else value)
+            to[channel] = halved(ceiling if value > ceiling else value)
 
 
-@_kernel
+@kernel
 def _gradient_moments(rows, gradients, factor, offset, ceiling, centre, totals):
     """Sums of gradients before the ReLU, and of their products with values less their mean."""
     n_rows, n_channels = rows.shape
@@ -133,7 +90,7 @@ def _gradient_moments(rows, gradients, factor, offset, ceiling, centre, totals):
         for number in range(start, min(start + _ROWS, n_rows)):
             row, given = rows[number], gradients[number]
             for channel in range(n_channels):
-                value = _wide(row[channel])
+                value = wide(row[channel])
                 normalised = value * factor[channel] + offset[channel]
                 passed = _passed(given[channel], normalised, ceiling)
                 first[channel] += passed
@@ -143,7 +100,7 @@ def _gradient_moments(rows, gradients, factor, offset, ceiling, centre, totals):
             totals[1, channel] += second[channel]
 
 
-@_kernel
+@kernel
 def backward(rows, weight, bias, eps, ceiling, mean, variance, gradients, into, of_weight, of_bias):
     """Work out the gradients of `forward`.
 
@@ -178,8 +135,8 @@ def backward(rows, weight, bias, eps, ceiling, mean, variance, gradients, into, 
     for number in range(n_rows):
         row, given, to = rows[number], gradients[number], into[number]
         for channel in range(n_channels):
-            value = _wide(row[channel])
+            value = wide(row[channel])
             normalised = value * factor[channel] + offset[channel]
             passed = _passed(given[channel], normalised, ceiling)
             result = passed * factor[channel] + value * slope[channel] + rest[channel]
-            to[channel] = _halved(result)
+            to[channel] = halved(result)
