@@ -91,10 +91,12 @@ def backward_weight(maps, gradients, stride, into):
 
     Parameters
     ----------
-    maps, stride : object
-        What `forward` was given.
+    maps : ndarray of uint16, (batch, row, column, channel)
+        As for `forward`.
     gradients : ndarray of uint16, (batch, row, column, channel)
         Of its results: bits of bfloat16.
+    stride : int
+        As for `forward`.
     into : ndarray of float64, (row=3, column=3, channel)
         Zeros; written: the gradient. Within a row of results sums are float32's.
     """
