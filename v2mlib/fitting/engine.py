@@ -19,6 +19,7 @@ from v2mlib.fitting import engine_processes as processes
 from v2mlib.fitting.engine_folder import RunFolder, damaged
 from v2mlib.fitting.engine_health import Health
 from v2mlib.fitting.engine_log import EventLog
+from v2mlib.fitting.engine_memory import keeping_freed_memory
 from v2mlib.fitting.engine_signals import TrainingInterrupted, listening
 from v2mlib.fitting.engine_speed import Stopwatch, count_operations, speed_report
 from v2mlib.fitting.task import EngineConfig, Training, arithmetic
@@ -112,7 +113,7 @@ class _Run:
         speed = None
         devices = [self.fabric.device] if self.fabric.device.type == "cuda" else []
         if self.step < self.config.n_steps and not self._is_stale():
-            with torch.random.fork_rng(devices):
+            with torch.random.fork_rng(devices), keeping_freed_memory(self.fabric.device):
                 with listening() as request:
                     self._train(progress, request)
                 if self.config.profile:

@@ -42,12 +42,34 @@ def _as_bits(context, value):
 
 @kernel
 def wide(bits):
-    """Give the float32 of a bfloat16's bits."""
+    """Give the number of a bfloat16's bits.
+
+    Parameters
+    ----------
+    bits : uint16
+        Of any number.
+
+    Returns
+    -------
+    float32
+        The same number.
+    """
     return _as_float(np.uint32(bits) << _HALF)
 
 
 @kernel
 def halved(value):
-    """Round a float32 to the nearest bfloat16, to the even one of two as near; give its bits."""
+    """Round to the nearest bfloat16, to the even one of two as near.
+
+    Parameters
+    ----------
+    value : float32
+        Any number.
+
+    Returns
+    -------
+    uint16
+        Its bits.
+    """
     bits = _as_bits(value)
     return np.uint16((bits + _BELOW_HALF + ((bits >> _HALF) & _ONE)) >> _HALF)
