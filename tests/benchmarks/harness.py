@@ -84,6 +84,7 @@ def rows_of(path):
     """Import one benchmark file and return its rows, each to be made when it is measured."""
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module  # other processes find it under its name
     spec.loader.exec_module(module)
     return iter(module.rows())
 
