@@ -6,7 +6,7 @@ from torch import nn
 from v2mlib.models.voice_encoder import EMBEDDING_SIZE
 
 CHANNELS = (1024, 512, 256, 128, 64)
-_FEW = 64  # positions of a small image
+_FEW = 16  # positions of a small image
 
 
 class Generator(nn.Module):

@@ -13,8 +13,8 @@ class Depthwise(nn.Conv2d):
 
     In bfloat16 on a CPU, the framework's gradients of one with a stride were measured to take 5
     to 30 times as long as in single precision. There its products and sums are those of single
-    precision: on one core in compiled loops, which were measured to take a fifth to a half of
-    the time of converting the maps and back, with the same results.
+    precision; on one core in compiled loops, which were measured to take a fifth (96 channels of
+    60 x 60) to three quarters (576 of 8 x 8) of the time of converting all maps and back.
 
     Parameters
     ----------
