@@ -26,6 +26,7 @@ from v2mlib.fitting.task import EngineConfig, Training, arithmetic
 from v2mlib.staging import only_one
 
 _CHECK_EVERY = 25  # steps on an accelerator, which would have to be waited for more often
+_GIVE_BACK_EVERY = 100  # steps on a CPU; the next one takes the memory it needs anew
 
 
 def fit(task, out, *, config=None, made_from=None, progress=True):
@@ -113,14 +114,15 @@ class _Run:
         speed = None
         devices = [self.fabric.device] if self.fabric.device.type == "cuda" else []
         if self.step < self.config.n_steps and not self._is_stale():
-            with torch.random.fork_rng(devices), keeping_freed_memory(self.fabric.device):
+            memory = keeping_freed_memory(self.fabric.device)
+            with torch.random.fork_rng(devices), memory as give_back:
                 with listening() as request:
-                    self._train(progress, request)
+                    self._train(progress, request, give_back)
                 if self.config.profile:
                     speed = self._measure()
         return self._finish(speed)
 
-    def _train(self, progress, request):
+    def _train(self, progress, request, give_back):
         config = self.config
         check_every = 1 if self.fabric.device.type == "cpu" else _CHECK_EVERY
         wanted = config.tensorboard if self.folder.writes else False
@@ -138,6 +140,8 @@ class _Run:
                 while self.step < config.n_steps and not self._is_stale():
                     self._one_step()
                     bar.update()
+                    if self.step % _GIVE_BACK_EVERY == 0:
+                        give_back()
                     look, save = (
                         self._due(config.validate_every),
                         self._due(config.checkpoint_every),

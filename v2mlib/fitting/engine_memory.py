@@ -18,6 +18,8 @@ def keeping_freed_memory(device):
     Tensors over 32 MB otherwise go back to the system each time, which hands out new memory page
     by page, filled with zeros: a tenth of the time of a joint step and a fifth of that of an
     adversarial step, in bfloat16 on one core of a CPU. What is free in the end is given back.
+    Until then the gaps between tensors of ever new sizes, as crops of random lengths make them,
+    would grow to several times what is in use: they are to be given back now and then.
 
     The setting is the whole process's, and one of the GNU C library; with others nothing is done.
 
@@ -28,21 +30,25 @@ def keeping_freed_memory(device):
 
     Yields
     ------
-    None
-        For as long as memory is kept.
+    callable
+        Gives back what is free.
     """
     c_library = _gnu()
     if device.type != "cpu" or c_library is None:
-        yield
+        yield lambda: None
         return
+
+    def give_back():
+        c_library.malloc_trim(0)
+
     try:
         for option, value in _KEEPING:
             c_library.mallopt(option, value)
-        yield
+        yield give_back
     finally:
         for option, value in _USUAL:
             c_library.mallopt(option, value)
-        c_library.malloc_trim(0)
+        give_back()
 
 
 @functools.cache
