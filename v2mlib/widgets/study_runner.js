@@ -141,6 +141,7 @@ function render({ model, el }) {
     if (before) root.focus({ preventScroll: true });
     progress();
   }
+  // With the question it counts, not before it: keys would still be those of the last one.
   function progress() {
     const [done, total] = [model.get("answered"), model.get("total")];
     bar.max = total;
@@ -153,13 +154,11 @@ function render({ model, el }) {
   }
   const hear = (message, buffers) => { if (message.kind === "screen") show(message.screen, buffers); };
   model.on("msg:custom", hear);
-  model.on("change:answered", progress);
   model.on("change:problem", complain);
   complain();
   model.send({ kind: "want screen" });
   return () => {
     model.off("msg:custom", hear);
-    model.off("change:answered", progress);
     model.off("change:problem", complain);
     for (const address of addresses) URL.revokeObjectURL(address);
     root.remove();
